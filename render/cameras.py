@@ -81,6 +81,15 @@ def resized(cameras: Cameras, *, width: int, height: int) -> Cameras:
     return Cameras(c2w=cameras.c2w, K=K, width=width, height=height)
 
 
+def with_size(cameras: Cameras, *, width: int, height: int) -> Cameras:
+    """The same views for a picture of another shape: the vertical field of view is kept."""
+    zoom = height / cameras.height
+    K = cameras.K.clone()
+    K[:, :2] *= zoom
+    K[:, 0, 2] += 0.5 * (width - zoom * cameras.width)
+    return Cameras(c2w=cameras.c2w, K=K, width=width, height=height)
+
+
 def concatenated(parts: list[Cameras]) -> Cameras:
     """Several batches as one; they must share one image size."""
     sizes = {(part.width, part.height) for part in parts}

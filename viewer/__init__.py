@@ -1,1 +1,9 @@
-"""viewer."""
+"""Viewer: walk through a world in a browser, and grow it from there.
+
+Room: viewer. Imports reconstruct, memory and render; only the command line imports this.
+"""
+
+from viewer.app import Viewer
+from viewer.live import GrowFn, Grown
+
+__all__ = ["GrowFn", "Grown", "Viewer"]

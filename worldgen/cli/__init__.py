@@ -1,1 +1,47 @@
-"""worldgen/cli."""
+"""The front door: ``worldgen VERB``.
+
+Room: worldgen.cli, the only place where all rooms meet; nothing imports it. One file a verb; verbs
+import their rooms inside ``run``, so that ``--help`` answers at once. Exit status: 0 done, 1 the
+work failed, 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import tyro
+
+from worldgen.cli.evaluate import Evaluate
+from worldgen.cli.grow import Extend, Grow
+from worldgen.cli.look import Export, Fly, Info
+from worldgen.cli.train import Train
+from worldgen.cli.view import View
+
+Command = (
+    Annotated[Grow, tyro.conf.subcommand("grow")]
+    | Annotated[Extend, tyro.conf.subcommand("extend")]
+    | Annotated[View, tyro.conf.subcommand("view")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Fly, tyro.conf.subcommand("fly")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb and exit with its status."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve whatever else runs
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    command = tyro.cli(Command, args=arguments, prog="worldgen", description=__doc__.splitlines()[0])
+    try:
+        status = command.run()
+    except (ValueError, FileExistsError, FileNotFoundError) as error:
+        print(f"worldgen: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

@@ -1,0 +1,95 @@
+"""How fast the CPU kernels draw splats, beside the torch twin and gsplat's torch projection.
+
+Claim: drawing a picture costs less CPU time than projecting its Gaussians in torch, by a wide margin.
+Run from the root of the repository: ``python -m benchmarks.splats``. All figures are CPU time of one
+thread, medians, taken in turns in one process, so that they hold on a busy machine.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
+from render.gaussians import Gaussians, sh_from_rgb
+from render.paths import turn
+from render.splats import render_splats
+from tests.oracles import gsplat_reference
+
+HALF_EXTENTS = torch.tensor([2.0, 1.5, 2.5])
+FOV = math.radians(60.0)
+ROUNDS, SLOW_ROUNDS = 9, 2
+
+
+def camera(width: int, height: int) -> Cameras:
+    """A camera that looks into a corner of the room."""
+    c2w = torch.eye(4)[None]
+    c2w[0, :3, 3] = torch.tensor([0.3, 0.2, -0.7])
+    K = intrinsics_from_fov(FOV, width=width, height=height)
+    return turn(Cameras(c2w=c2w, K=K, width=width, height=height), n=2, degrees=70.0)[1:]
+
+
+def room_splats(g: int, *, views: int, aspect: float) -> Gaussians:
+    """About ``g`` half opaque splats on the walls of a room, one per pixel of views that look all round."""
+    height = round(math.sqrt(g / views / aspect))
+    cameras = turn(camera(round(height * aspect), height), n=views)
+    rays = rays_cam(cameras) @ cameras.c2w[:, None, :3, :3].mT
+    origin = cameras.origins[:, None, None]
+    depth = ((torch.where(rays > 0, HALF_EXTENTS, -HALF_EXTENTS) - origin) / rays).amin(dim=-1, keepdim=True)
+    means = unproject(depth, cameras).reshape(-1, 3)
+    spacing = (depth / cameras.K[0, 0, 0]).reshape(-1, 1)
+    return Gaussians(
+        means=means,
+        quats=torch.nn.functional.normalize(torch.randn(len(means), 4), dim=1),
+        log_scales=spacing.log().repeat(1, 3),
+        logit_opacities=torch.zeros(len(means)),
+        sh=sh_from_rgb(0.5 + 0.5 * torch.sin(7 * means)),
+    )
+
+
+def cpu_ms(jobs: dict[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
+    """Median CPU time of every job, the jobs taken in turns as often as each asks for."""
+    taken = {name: [] for name in jobs}
+    for i in range(1 + max(rounds for _, rounds in jobs.values())):
+        for name, (job, rounds) in jobs.items():
+            if i > rounds:
+                continue
+            start = time.process_time()
+            job()
+            taken[name].append(1e3 * (time.process_time() - start))
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def compare(views: int, g: int, size: tuple[int, int]) -> str:
+    """One line of the table."""
+    (width, height), kind = size, "one view" if views == 1 else "all round"
+    splats, cameras = room_splats(g, views=views, aspect=width / height), camera(width, height)
+    ms = cpu_ms(
+        {
+            "kernels": (lambda: render_splats(splats, cameras, threads=1), ROUNDS),
+            "twin": (lambda: render_splats(splats, cameras, backend="torch"), SLOW_ROUNDS),
+            "gsplat": (lambda: gsplat_reference.projected(splats, cameras), ROUNDS),
+        }
+    )
+    own, twin, gsplat = ms["kernels"], ms["twin"], ms["gsplat"]
+    scene = f"{kind}, {g // 1000}k, {width}x{height}"
+    return (
+        f"{scene:25} {own:8.1f} ms {twin:7.0f} ms {twin / own:5.0f}x {gsplat:13.0f} ms {gsplat / own:5.1f}x"
+    )
+
+
+def main() -> None:
+    """Print the table that the docstring keeps."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print(f"{'splats seen from':25} {'kernels':>11} {'twin':>10} {'':6} {'gsplat projects':>16}")
+    for views in (1, 8):
+        for g in (50_000, 200_000):
+            for size in ((256, 256), (640, 480)):
+                print(compare(views, g, size))
+
+
+if __name__ == "__main__":
+    main()

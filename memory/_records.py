@@ -1,0 +1,133 @@
+"""Records: the plain data that a world folder keeps, and the checks on what callers hand in.
+
+Room: memory. Private to it; ``memory.world`` re-exports what is public.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from render.cameras import Cameras
+
+MAX_PATH_CAMERAS = 100_000
+LARGEST_INTEGER = 2**63 - 1
+MAX_NAME = 1000
+UNITS = ("metres", "scene")
+
+
+class WorldError(ValueError):
+    """A world folder cannot do what was asked; one sentence says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneInfo:
+    """What the first view fixes for the whole world."""
+
+    units: str
+    """"metres" if the input was metric, else "scene"."""
+
+    scale: float
+    """Median depth of the first view, in world units."""
+
+    up: tuple[float, float, float]
+    """Unit vector, in the world."""
+
+    def __post_init__(self) -> None:
+        if self.units not in UNITS:
+            raise WorldError(f"the units of a scene are one of {UNITS}, got {self.units!r}")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise WorldError(f"the scale of a scene is a finite length above 0, got {self.scale}")
+        if not abs(math.hypot(*self.up) - 1.0) < 1e-3:
+            raise WorldError(f"the up direction of a scene is a unit vector, got {self.up}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A few frames that became part of the world together; a node of its tree."""
+
+    id: int
+    parent: int | None
+    created: str
+    """ISO 8601, UTC."""
+
+    given: bool
+    """Whether the frames were measured (input) rather than imagined."""
+
+    generator: str
+    seed: int
+    settings: dict[str, Any]
+    """Plain JSON: everything else that decides the frames."""
+
+    frame_ids: tuple[int, ...]
+    path: int | None
+    """Camera path that the frames follow, if any."""
+
+    path_start: int
+    """Index on the path of the first frame's camera."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPath:
+    """A camera path that is being followed."""
+
+    id: int
+    cameras: Cameras
+    seed: int
+    generator: str
+    settings: dict[str, Any]
+    done: int
+    """How many of the cameras have frames at the head; the next one is ``cameras[done:]``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRecord:
+    """One row of the index: all of a frame but its pixels."""
+
+    id: int
+    width: int
+    height: int
+    c2w: bytes
+    K: bytes
+    near: float | None
+    """Smallest and largest valid depth, in world units; ``None`` if no depth is valid."""
+
+    far: float | None
+    confidence: float
+    """Mean over the picture, as the generator gave it."""
+
+    rgb_sha256: bytes
+    depth_sha256: bytes
+    given: bool
+
+
+def checked_origin(generator: str, *, seed: int, settings: object) -> dict[str, Any]:
+    """The settings as they will be read back, if generator, seed and settings can all be stored."""
+    if not generator or len(generator) > MAX_NAME or not generator.isprintable():
+        raise WorldError(
+            f"a generator is named by 1 to {MAX_NAME} printable characters, got {generator!r:.80}"
+        )
+    if not -LARGEST_INTEGER <= seed <= LARGEST_INTEGER:
+        raise WorldError(f"a seed is a signed 64-bit integer, got {seed!r:.80}")
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise WorldError(f"settings are a dict with text keys, got {settings!r:.80}")
+    try:
+        return json.loads(json.dumps(settings, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WorldError(
+            f"settings are plain JSON (text, finite numbers, lists, dicts), but {error}"
+        ) from error
+
+
+def checked_time(created: str) -> str:
+    """``created`` if it is an ISO 8601 time in UTC."""
+    try:
+        offset = datetime.fromisoformat(created).utcoffset()
+    except ValueError:
+        offset = None
+    if offset != timedelta(0):
+        raise WorldError(f"times are ISO 8601 in UTC, such as 2026-01-31T12:00:00+00:00, got {created!r:.80}")
+    return created

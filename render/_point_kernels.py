@@ -1,0 +1,139 @@
+"""Compiled kernels of point rendering and depth geometry. Private to render.
+
+Every kernel releases the interpreter lock and runs on the calling thread: results do not depend on
+how many threads there are. No fast-math: the torch twins must agree.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+EMPTY = -1
+
+
+@njit(nogil=True, cache=True)
+def draw_points(positions, radii, w2c, K, near, depth, winner):
+    """Z-buffer ``positions`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
+
+    ``radii`` are half-sizes in world units at the point; the drawn half-size is clipped to
+    [0.5, 2] px. The nearest point wins; of two at one depth, the one with the lower index.
+    """
+    height, width = depth.shape
+    fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+    half = np.float32(0.5)
+    low, high = np.float32(0.5), np.float32(2.0)
+    for index in range(positions.shape[0]):
+        px, py, pz = positions[index, 0], positions[index, 1], positions[index, 2]
+        z = w2c[2, 0] * px + w2c[2, 1] * py + w2c[2, 2] * pz + w2c[2, 3]
+        if not z > near:
+            continue
+        x = w2c[0, 0] * px + w2c[0, 1] * py + w2c[0, 2] * pz + w2c[0, 3]
+        y = w2c[1, 0] * px + w2c[1, 1] * py + w2c[1, 2] * pz + w2c[1, 3]
+        u, v = fx * x / z + cx, fy * y / z + cy
+        if not (u > -high and v > -high and u < width + high and v < height + high):
+            continue
+        radius = min(max(fx * radii[index] / z, low), high)
+        column, row = math.floor(u), math.floor(v)
+        left = max(min(math.ceil(u - radius - half), column), 0)
+        right = min(max(math.floor(u + radius - half), column), width - 1)
+        top = max(min(math.ceil(v - radius - half), row), 0)
+        bottom = min(max(math.floor(v + radius - half), row), height - 1)
+        for i in range(top, bottom + 1):
+            for j in range(left, right + 1):
+                if z < depth[i, j]:
+                    depth[i, j] = z
+                    winner[i, j] = index
+
+
+@njit(nogil=True, cache=True)
+def planar_spread(inverse_depth, valid, radius, spread):
+    """Largest relative departure of inverse depth from its tangent plane in a window.
+
+    A plane is linear in inverse depth, so a slanted wall has none and a step has all of it. Pixels
+    whose window holds an unknown depth are judged by what is known of it.
+    """
+    height, width = inverse_depth.shape
+    for i in range(height):
+        for j in range(width):
+            spread[i, j] = np.inf
+            if not valid[i, j]:
+                continue
+            centre = inverse_depth[i, j]
+            slope_x = _slope(inverse_depth, valid, i, j, 0, 1)
+            slope_y = _slope(inverse_depth, valid, i, j, 1, 0)
+            worst = np.float32(0.0)
+            for di in range(-radius, radius + 1):
+                for dj in range(-radius, radius + 1):
+                    r, c = i + di, j + dj
+                    if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+                        continue
+                    expected = centre + slope_x * np.float32(dj) + slope_y * np.float32(di)
+                    worst = max(worst, abs(inverse_depth[r, c] - expected))
+            spread[i, j] = worst / centre
+
+
+@njit(nogil=True, cache=True)
+def _slope(image, valid, i, j, di, dj):
+    """The smaller of the two one-sided differences, so that one side of a step keeps its own slope."""
+    height, width = image.shape
+    best = np.float32(0.0)
+    found = False
+    for sign in (-1, 1):
+        r, c = i + sign * di, j + sign * dj
+        if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+            continue
+        difference = (image[r, c] - image[i, j]) * np.float32(sign)
+        if not found or abs(difference) < abs(best):
+            best = difference
+            found = True
+    return best
+
+
+@njit(nogil=True, cache=True)
+def surface_normals(points, depth, valid, edge, origin, normals):
+    """Unit normals of a lifted depth map, towards the camera; zero where there is no neighbour.
+
+    ``edge`` is the largest relative depth step to a neighbour that still counts as one surface.
+    """
+    height, width = depth.shape
+    for i in range(height):
+        for j in range(width):
+            normals[i, j, :] = 0.0
+            if not valid[i, j]:
+                continue
+            ax, ay, az, has_a = _tangent(points, depth, valid, edge, i, j, 0, 1)
+            bx, by, bz, has_b = _tangent(points, depth, valid, edge, i, j, 1, 0)
+            if not (has_a and has_b):
+                continue
+            nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+            length = math.sqrt(nx * nx + ny * ny + nz * nz)
+            if length < 1e-20:
+                continue
+            facing = (
+                nx * (origin[0] - points[i, j, 0])
+                + ny * (origin[1] - points[i, j, 1])
+                + nz * (origin[2] - points[i, j, 2])
+            )
+            scale = 1.0 / length if facing >= 0.0 else -1.0 / length
+            normals[i, j, 0], normals[i, j, 1], normals[i, j, 2] = nx * scale, ny * scale, nz * scale
+
+
+@njit(nogil=True, cache=True)
+def _tangent(points, depth, valid, edge, i, j, di, dj):
+    """Central difference where both neighbours are on the surface, one-sided where one is."""
+    height, width = depth.shape
+    z = depth[i, j]
+    r0, c0, r1, c1 = i, j, i, j
+    if i - di >= 0 and j - dj >= 0 and valid[i - di, j - dj] and abs(depth[i - di, j - dj] - z) < edge * z:
+        r0, c0 = i - di, j - dj
+    if i + di < height and j + dj < width and valid[i + di, j + dj] and abs(depth[i + di, j + dj] - z) < edge * z:
+        r1, c1 = i + di, j + dj
+    return (
+        points[r1, c1, 0] - points[r0, c0, 0],
+        points[r1, c1, 1] - points[r0, c0, 1],
+        points[r1, c1, 2] - points[r0, c0, 2],
+        r0 != r1 or c0 != c1,
+    )

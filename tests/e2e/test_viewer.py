@@ -1,0 +1,222 @@
+"""The viewer in a real browser: headless Chromium draws the world and clicks its buttons."""
+
+import io
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from render.cameras import Cameras
+from tests.viewer.box_room import RoomGrow, cast, look, points_of
+from viewer import GrowFn, Viewer
+from viewer.conventions import poses_from_cameras
+
+WIDTH, HEIGHT = 480, 320
+CLEAR = (slice(145, 310), slice(10, 205))
+"""Rows and columns of the window that no panel and no note covers."""
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+"""Software rendering on a busy machine is slow."""
+
+
+ALIKE = 0.045
+"""Mean difference of colour. The blur of 64 x 48 splats alone is 0.02 to 0.033; a mirrored picture is off
+by 0.07, the next frame by 0.12. Poses are compared exactly."""
+
+CAMERAS = look(3, first_yaw=-0.2)
+
+
+def chromium(bundled: str) -> str:
+    """A Chromium to drive: the system's, else playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found or Path(bundled).exists():
+        return found or bundled
+    missing = "no Chromium: `apt-get install chromium` or `playwright install chromium`"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = chromium(playwright.chromium.executable_path)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[GrowFn | None], Viewer]]:
+    """Opens viewers on a small world and closes them."""
+    viewers: list[Viewer] = []
+
+    def open_one(grow: GrowFn | None) -> Viewer:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        frames = cast(CAMERAS)
+        points = [points_of(frames[i : i + 1], first_id=i) for i in range(len(frames))]
+        up, scale = torch.tensor([0.0, -1.0, 0.0]), float(frames[:1].depth.median())
+        viewers.append(Viewer(frames, points, up=up, scale=scale, grow=grow, port=port))
+        return viewers[-1]
+
+    yield open_one
+    for viewer in viewers:
+        viewer.close()
+
+
+def visit(browser: Browser, viewer: Viewer) -> Page:
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(viewer.url)
+    expect(page.get_by_text("Frames: 3")).to_be_visible(timeout=PATIENCE_MS)
+    return page
+
+
+def picture(page: Page) -> np.ndarray:
+    """The clear part of the window, in [0, 1]."""
+    shot = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE_MS))).convert("RGB")
+    return np.asarray(shot, dtype=np.float64)[CLEAR] / 255
+
+
+def expected_picture(camera: Cameras) -> np.ndarray:
+    """The room as rays see it from ``camera`` in a window that shows as much from top to bottom."""
+    focal = float(camera.K[0, 1, 1]) * HEIGHT / camera.height
+    K = torch.tensor([[[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]]])
+    window = Cameras(c2w=camera.c2w, K=K, width=WIDTH, height=HEIGHT)
+    return cast(window).rgb[0].double().numpy()[CLEAR]
+
+
+def wait_for_picture(page: Page, expected: np.ndarray, *, within: float) -> None:
+    """Wait until the window looks as expected, up to a mean difference of ``within``."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    difference = np.inf
+    while difference > within:
+        assert time.monotonic() < deadline, f"the window is off by {difference:.3f} on average"
+        difference = np.abs(picture(page) - expected).mean()
+
+
+def wait_for_pose(viewer: Viewer, number: int) -> None:
+    """Wait until the only visitor says that it stands where frame ``number`` was seen from."""
+    expected = poses_from_cameras(CAMERAS)[number]
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    error = np.inf
+    while error > 1e-4:
+        assert time.monotonic() < deadline, f"the visitor is off by {error:.4f}"
+        time.sleep(0.1)
+        (visitor,) = viewer._visitors.values()
+        pose = visitor.pose()
+        turn = np.abs(pose.rotation - expected.rotation).max()
+        error = max(turn, np.abs(pose.position - expected.position).max(), abs(pose.fov - expected.fov))
+
+
+def click(page: Page, name: str) -> None:
+    """Forced: the page redraws too slowly here for playwright to call a button stable."""
+    page.get_by_role("button", name=name, exact=True).click(force=True)
+
+
+def test_the_first_view_is_the_first_frame(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
+    viewer = opened(None)
+    page = visit(browser, viewer)
+    wait_for_picture(page, expected_picture(CAMERAS[:1]), within=ALIKE)
+    wait_for_pose(viewer, 0)
+    expect(page.get_by_text("Growing is off")).to_be_attached()
+    page.close()
+
+
+def test_the_slider_moves_the_camera(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
+    viewer = opened(None)
+    page = visit(browser, viewer)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("End")
+    wait_for_pose(viewer, 2)
+    wait_for_picture(page, expected_picture(CAMERAS[2:]), within=ALIKE)
+    page.close()
+
+
+def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(
+    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
+):
+    viewer = opened(None)
+    page = visit(browser, viewer)
+    page.get_by_role("checkbox", name="Cameras").click(force=True)
+    (client,) = viewer._server.get_clients().values()
+    goal, x, y = CAMERAS.origins[2].double().numpy(), 110, 230
+    focal = 0.5 * HEIGHT / np.tan(0.5 * 0.7)
+    away = np.array([x - WIDTH / 2, y - HEIGHT / 2, focal]) / focal  # at this pixel, looking along +z
+    with client.atomic():
+        client.camera.fov = 0.7
+        client.camera.position = goal - 0.6 * away
+        client.camera.look_at = goal - 0.6 * away + np.array([0.0, 0.0, 1.0])
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while page.get_by_role("slider").get_attribute("aria-valuenow") != "2":
+        assert time.monotonic() < deadline, "no click reached the camera"
+        page.mouse.click(x, y)
+        page.wait_for_timeout(1000)
+    wait_for_pose(viewer, 2)
+    wait_for_picture(page, expected_picture(CAMERAS[2:]), within=ALIKE)
+    page.close()
+
+
+def test_growing_adds_frames_while_another_browser_comes_and_goes(
+    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
+):
+    viewer = opened(RoomGrow(chunk=1, pause_s=0.5))
+    page, other = visit(browser, viewer), visit(browser, viewer)
+    page.bring_to_front()
+    page.get_by_label("Frames to add").fill("4")
+    page.keyboard.press("Tab")
+    click(page, "Grow")
+    expect(page.get_by_role("button", name="Grow", exact=True)).to_be_disabled()
+    other.close()
+    expect(page.get_by_text("Added 4 frames.")).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Frames: 7")).to_be_attached()
+    expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
+    page.close()
+
+
+def test_stop_ends_growing_early(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
+    page = visit(browser, opened(RoomGrow(chunk=1, pause_s=1.0)))
+    page.get_by_label("Frames to add").fill("100")
+    page.keyboard.press("Tab")
+    click(page, "Grow")
+    expect(page.get_by_text("Growing: 1 of 100")).to_be_attached(timeout=PATIENCE_MS)
+    click(page, "Stop")
+    expect(page.get_by_text("Added")).to_be_attached(timeout=PATIENCE_MS)
+    page.close()
+
+
+def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(
+    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
+):
+    page = visit(browser, opened(RoomGrow(chunk=1, fails_after=1)))
+    for count in (4, 5):
+        click(page, "Grow")
+        expect(page.get_by_text(f"Frames: {count}")).to_be_attached(timeout=PATIENCE_MS)
+        expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled(timeout=PATIENCE_MS)
+    assert "The generator ran out of ideas." in page.inner_text("body")
+    assert "this line is for the log" not in page.inner_text("body")
+    page.close()

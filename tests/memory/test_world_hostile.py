@@ -1,0 +1,338 @@
+"""World folders that are garbage, or worse: each is refused with one sentence and left as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_world import ORIGIN, SCENE, make_frames
+
+from memory.world import World, WorldError
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    """A world of three frames in two chunks, with a path that is half done."""
+    folder = tmp_path_factory.mktemp("worlds") / "sound"
+    with World.create(folder, SCENE) as world:
+        world.commit(make_frames(1), given=True, **ORIGIN)
+        path = world.plan(make_frames(4).cameras, **ORIGIN)
+        world.commit(make_frames(2), given=False, path=path, **ORIGIN)
+    return folder
+
+
+@pytest.fixture
+def folder(sound, tmp_path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "world"))
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Every name below a folder, with what it holds."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else path.lstat().st_mode
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def read_everything(folder: Path, *, writable: bool) -> None:
+    with World.open(folder, writable=writable) as world:
+        world.chunks()
+        world.frames()
+        world.pending()
+        if writable:
+            world.commit(make_frames(1), given=False, **ORIGIN)
+
+
+def assert_one_sentence(error: Exception) -> None:
+    message = str(error)
+    assert "\n" not in message
+    assert "Traceback" not in message
+    assert len(message) < 700
+    assert not message.endswith(".")
+
+
+def sql(*statements: str):
+    def damage(folder: Path) -> None:
+        db = sqlite3.connect(folder / "world.db", isolation_level=None)
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            db.execute(statement)
+        db.close()
+
+    return damage
+
+
+def blob_in_index(query: str, matrix: np.ndarray):
+    def damage(folder: Path) -> None:
+        db = sqlite3.connect(folder / "world.db", isolation_level=None)
+        db.execute(query, (matrix.tobytes(),))
+        db.close()
+
+    return damage
+
+
+def overwrite(name: str, data: bytes, *, at: int | None = None):
+    def damage(folder: Path) -> None:
+        old = (folder / name).read_bytes()
+        (folder / name).write_bytes(data if at is None else old[:at] + data + old[at + len(data) :])
+
+    return damage
+
+
+def link(name: str):
+    def damage(folder: Path) -> None:
+        moved = folder.parent / "elsewhere"
+        if (folder / name).exists():
+            shutil.move(folder / name, moved)
+        else:
+            moved.write_bytes(b"precious")
+        (folder / name).symlink_to(moved)
+
+    return damage
+
+
+def remove(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+def picture(name: str, pixels: np.ndarray, *, kind: str = "PNG"):
+    """Replace a picture of frame 1, and its checksum with it, as a forger would."""
+
+    def damage(folder: Path) -> None:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format=kind)
+        forge(folder, name, file.getvalue())
+
+    return damage
+
+
+def forge(folder: Path, name: str, data: bytes) -> None:
+    (folder / "frames" / name).write_bytes(data)
+    column = "depth_sha256" if "depth" in name else "rgb_sha256"
+    db = sqlite3.connect(folder / "world.db", isolation_level=None)
+    db.execute(f"UPDATE frames SET {column} = ? WHERE id = 1", (hashlib.sha256(data).digest(),))
+    db.close()
+
+
+RIGID = np.eye(4, dtype=np.float32)
+RGB, DEPTH = np.zeros((6, 9, 3), np.uint8), np.zeros((6, 9), np.uint16)
+UPDATE_POSE = "UPDATE frames SET c2w = ? WHERE id = 1"
+
+NOT_A_WORLD = {
+    "a folder of something else": (remove("world.db"), "holds no world.db"),
+    "text": (overwrite("world.db", b"hello " * 100), "not a SQLite file"),
+    "an empty file": (overwrite("world.db", b""), "not a SQLite file"),
+    "a header only": (lambda folder: os.truncate(folder / "world.db", 100), "cannot be read"),
+    "another program's database": (sql("PRAGMA application_id = 1"), "of another program"),
+    "a newer format": (sql("PRAGMA user_version = 2"), "update worldgen"),
+    "a format that never was": (sql("PRAGMA user_version = 0"), "never existed"),
+    "a trigger": (
+        sql("CREATE TRIGGER t AFTER INSERT ON frames BEGIN DELETE FROM frames; END"),
+        "changed by another program",
+    ),
+    "a missing table": (sql("DROP TABLE events"), "changed by another program"),
+    "a view for a table": (
+        sql("DROP TABLE events", "CREATE VIEW events AS SELECT 1"),
+        "changed by another program",
+    ),
+    "broken pages": (overwrite("world.db", b"\xff" * 3000, at=100), "cannot be read|changed by another"),
+    "no scene": (sql("DELETE FROM meta WHERE key = 'scale'"), "meta lacks scale"),
+    "a scene that is not JSON": (sql("UPDATE meta SET value = '{' WHERE key = 'up'"), "should be JSON"),
+    "nested JSON": (sql(f"UPDATE meta SET value = '{'[' * 100_000}'"), "should be JSON"),
+    "an up of text": (sql("""UPDATE meta SET value = '["a", 1, 2]' WHERE key = 'up'"""), "three numbers"),
+    "a NaN scale": (sql("UPDATE meta SET value = 'NaN' WHERE key = 'scale'"), "above 0"),
+    "feet": (sql("""UPDATE meta SET value = '"feet"' WHERE key = 'units'"""), "no usable scene"),
+    "scene bytes": (sql("UPDATE meta SET value = x'00' WHERE key = 'scale'"), "should be text"),
+    "no head": (sql("DELETE FROM heads"), "no head"),
+    "a head of text": (
+        sql("PRAGMA foreign_keys = OFF", "UPDATE heads SET chunk = 'x'"),
+        "the head should be",
+    ),
+    "a linked index": (link("world.db"), "plain file"),
+    "a linked log": (link("world.db-wal"), "plain file"),
+    "a linked lock": (link("world.lock"), "plain file"),
+    "linked frames": (link("frames"), "plain folder"),
+    "a pipe for an index": (
+        lambda folder: [(folder / "world.db").unlink(), os.mkfifo(folder / "world.db")],
+        "plain file",
+    ),
+}
+
+BROKEN_WITHIN = {
+    "a missing picture": (remove("frames/000001.png"), "frame 1 is missing"),
+    "a missing depth": (remove("frames/000002.depth.png"), "frame 2 is missing"),
+    "a linked picture": (link("frames/000001.png"), "frame 1 is missing"),
+    "another picture": (overwrite("frames/000001.png", b"PNG"), "frame 1 is damaged.*checksum"),
+    "a picture of another size": (picture("000001.png", RGB[:5]), "frame 1 is damaged.*9x6.*9x5"),
+    "a gray picture": (picture("000001.png", RGB[..., 0]), "mode RGB.*mode L"),
+    "8-bit depth": (picture("000001.depth.png", RGB[..., 0]), "mode I;16.*mode L"),
+    "a JPEG": (picture("000001.png", RGB, kind="JPEG"), "not a PNG"),
+    "no picture at all": (lambda folder: forge(folder, "000001.png", b"x" * 99), "not a PNG"),
+    "a truncated picture": (
+        lambda folder: forge(folder, "000001.png", (folder / "frames/000001.png").read_bytes()[:-30]),
+        "not a PNG",
+    ),
+    "depth without a range": (sql("UPDATE frames SET near = NULL, far = NULL WHERE id = 1"), "no range"),
+    "half a range": (sql("UPDATE frames SET near = NULL WHERE id = 1"), "half a depth range"),
+    "a range upside down": (sql("UPDATE frames SET near = 9e9 WHERE id = 1"), "upside down"),
+    "a range below zero": (sql("UPDATE frames SET near = -1 WHERE id = 1"), "above 0"),
+    "a range beyond float32": (sql("UPDATE frames SET far = 1e300 WHERE id = 1"), "above 0"),
+    "an infinite range": (sql("UPDATE frames SET far = 9e999 WHERE id = 1"), "above 0"),
+    "a range of text": (sql("UPDATE frames SET far = 'far' WHERE id = 1"), "above 0"),
+    "NaN in a pose": (blob_in_index(UPDATE_POSE, RIGID * np.nan), "cameras of frame 1.*NaN"),
+    "a mirror for a pose": (blob_in_index(UPDATE_POSE, -RIGID), "rigid"),
+    "a scaled pose": (blob_in_index(UPDATE_POSE, 2 * RIGID), "rigid"),
+    "half a pose": (blob_in_index(UPDATE_POSE, RIGID[:2]), "c2w of frame 1"),
+    "a pose of text": (sql("UPDATE frames SET c2w = 'x' WHERE id = 1"), "should be bytes"),
+    "a normalised K": (blob_in_index("UPDATE frames SET k = ?", np.eye(3, dtype=np.float32)), "normalised"),
+    "an absurd size": (sql("UPDATE frames SET width = 8193"), "from 1 to 8192"),
+    "no size": (sql("UPDATE frames SET width = 0"), "from 1 to 8192"),
+    "a size of text": (sql("UPDATE frames SET height = 'tall'"), "should be an integer"),
+    "a size with a fraction": (sql("UPDATE frames SET height = 6.5"), "should be an integer"),
+    "another confidence": (sql("UPDATE frames SET confidence = 2 WHERE id = 1"), "from 0 to 1"),
+    "frames without a chunk": (
+        sql(
+            "PRAGMA foreign_keys = OFF",
+            "UPDATE frames SET chunk = 0 WHERE id = 2",
+            "DELETE FROM chunks WHERE id = 1",
+        ),
+        "chunk 1 is missing",
+    ),
+    "a circle of chunks": (
+        sql("PRAGMA foreign_keys = OFF", "UPDATE chunks SET parent = 1"),
+        "parent of chunk 1",
+    ),
+    "a parent of text": (
+        sql("PRAGMA foreign_keys = OFF", "UPDATE chunks SET parent = 'x'"),
+        "parent of chunk",
+    ),
+    "settings that are not JSON": (sql("UPDATE chunks SET settings = 'x'"), "should be JSON"),
+    "settings that are a list": (sql("UPDATE chunks SET settings = '[]'"), "should be a dict"),
+    "text that is not UTF-8": (sql("UPDATE chunks SET generator = CAST(x'ff' AS TEXT)"), "cannot be read"),
+    "bytes for a seed": (sql("UPDATE chunks SET seed = x'00'"), "seed of chunk"),
+    "a coding of the future": (sql("UPDATE chunks SET coding = 2"), "update worldgen"),
+    "an endless path": (sql("UPDATE paths SET cameras = 1000000000"), "cameras of path 0"),
+    "a path of few poses": (sql("UPDATE paths SET cameras = 3, c2w = x'00'"), "c2w of path 0"),
+    "a path without sense": (
+        blob_in_index("UPDATE paths SET c2w = ?", np.zeros((4, 4, 4), np.float32)),
+        "cameras of path 0.*rigid",
+    ),
+    "more progress than path": (
+        sql("UPDATE chunks SET path_start = -9 WHERE id = 1"),
+        "path_start of chunk 1",
+    ),
+}
+
+BREAKS_WRITING = {
+    "frames numbered to the end": (sql("UPDATE sqlite_sequence SET seq = 9223372036854775807"), "frames.id"),
+    "frames numbered by text": (sql("UPDATE sqlite_sequence SET seq = 'x'"), "frames.id"),
+}
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("name", NOT_A_WORLD)
+def test_what_is_not_a_world_is_refused_and_not_touched(folder, name, writable):
+    damage, expected = NOT_A_WORLD[name]
+    damage(folder)
+    before = contents(folder.parent)
+    with pytest.raises(WorldError, match=expected) as caught:
+        World.open(folder, writable=writable)
+    assert_one_sentence(caught.value)
+    assert contents(folder.parent) == before
+
+
+@pytest.mark.parametrize("name", BROKEN_WITHIN)
+def test_a_world_that_is_broken_within_is_refused_and_not_touched(folder, name):
+    damage, expected = BROKEN_WITHIN[name]
+    damage(folder)
+    before = contents(folder.parent)
+    with pytest.raises(WorldError, match=expected) as caught:
+        read_everything(folder, writable=False)
+    assert_one_sentence(caught.value)
+    assert contents(folder.parent) == before
+
+
+@pytest.mark.parametrize("name", BREAKS_WRITING)
+def test_a_world_that_cannot_be_grown_is_read_but_not_grown(folder, name):
+    damage, expected = BREAKS_WRITING[name]
+    damage(folder)
+    read_everything(folder, writable=False)
+    with pytest.raises(WorldError, match=expected) as caught:
+        read_everything(folder, writable=True)
+    assert_one_sentence(caught.value)
+    with World.open(folder) as world:
+        assert world.frame_ids() == [0, 1, 2]
+        assert world.verify() == []
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("place", ["nothing", "a/file/within", "file", "nul\0", "x" * 300, "loop", ""])
+def test_a_place_without_a_world_is_refused(tmp_path, place, writable):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = contents(tmp_path)
+    with pytest.raises(WorldError) as caught:
+        World.open(tmp_path / place, writable=writable)
+    assert_one_sentence(caught.value)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", ["file/within", "nul\0", "x" * 300, "loop"])
+def test_a_place_where_no_world_can_be_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = contents(tmp_path)
+    with pytest.raises(WorldError) as caught:
+        World.create(tmp_path / place, SCENE)
+    assert_one_sentence(caught.value)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [".000003.png.tmp", "000003.png", ".000003.depth.png.tmp"])
+def test_a_trap_under_the_name_of_the_next_picture_catches_nothing(folder, tmp_path, name):
+    (tmp_path / "precious").write_text("mine")
+    (folder / "frames" / name).symlink_to(tmp_path / "precious")
+    os.mkfifo(folder / "frames" / "000003.depth.png")
+    read_everything(folder, writable=True)
+    assert (tmp_path / "precious").read_text() == "mine"
+    with World.open(folder) as world:
+        assert world.verify() == []
+        assert len(world.frames()) == 4
+
+
+def test_a_log_of_garbage_hides_nothing(folder):
+    (folder / "world.db-wal").write_bytes(b"\x37\x7f\x06\x82" + b"\xff" * 4096)
+    with World.open(folder) as world:
+        assert world.frame_ids() == [0, 1, 2]
+
+
+def test_any_flipped_bytes_in_the_index_are_refused_or_harmless(folder):
+    """Whatever the file says, nothing but a WorldError comes out."""
+    rng, sound = random.Random(0), (folder / "world.db").read_bytes()
+    messages = []
+    for _ in range(60):
+        broken = bytearray(sound)
+        for _ in range(rng.randint(1, 12)):
+            broken[rng.randrange(len(broken))] = rng.randrange(256)
+        (folder / "world.db").write_bytes(broken)
+        try:
+            read_everything(folder, writable=False)
+        except WorldError as error:
+            messages.append(str(error))
+    assert len(messages) > 10
+    assert not any("\n" in message for message in messages)
+
+
+def test_verify_tells_of_a_damaged_index(folder):
+    sql("PRAGMA foreign_keys = OFF", "UPDATE frames SET chunk = 77 WHERE id = 2")(folder)
+    with World.open(folder) as world:
+        faults = world.verify()
+    assert any("row 2 of frames" in fault for fault in faults)

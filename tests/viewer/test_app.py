@@ -1,0 +1,69 @@
+"""The viewer as the command line uses it, without a browser. ``tests/e2e`` has one."""
+
+import threading
+import urllib.request
+
+import pytest
+import torch
+
+from reconstruct.init import gaussians_from_points
+from tests.viewer.box_room import RoomGrow, cast, look, points_of
+from viewer import GrowFn, Viewer
+
+UP = torch.tensor([0.0, -1.0, 0.0])
+
+
+def opened(port: int, *, grow: GrowFn | None = None) -> Viewer:
+    frames = cast(look(2, width=32, height=24))
+    return Viewer(frames, [points_of(frames)], up=UP, scale=2.0, grow=grow, port=port)
+
+
+def test_the_room_grow_is_a_grow_fn():
+    assert isinstance(RoomGrow(), GrowFn)
+
+
+@pytest.mark.parametrize("grow", [None, RoomGrow()], ids=["growing off", "growing on"])
+def test_it_serves_a_page_on_this_machine_only(free_port: int, grow: GrowFn | None):
+    viewer = opened(free_port, grow=grow)
+    try:
+        assert viewer.url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(viewer.url, timeout=10) as page:
+            assert page.status == 200
+    finally:
+        viewer.close()
+        viewer.close()
+
+
+def test_run_ends_when_the_viewer_is_closed(free_port: int):
+    viewer = opened(free_port)
+    serving = threading.Thread(target=viewer.run)
+    serving.start()
+    assert serving.is_alive()
+    viewer.close()
+    serving.join(timeout=10)
+    assert not serving.is_alive()
+
+
+def test_fitted_splats_take_the_place_of_points(free_port: int):
+    frames = cast(look(1, width=32, height=24))
+    fitted = gaussians_from_points(points_of(frames))[:100]
+    viewer = Viewer(frames, [points_of(frames)], up=UP, scale=2.0, splats=fitted, port=free_port)
+    try:
+        assert viewer._layers.splat_count == 100
+    finally:
+        viewer.close()
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_is_no_length_is_refused(scale: float):
+    frames = cast(look(1, width=32, height=24))
+    with pytest.raises(ValueError, match="positive length"):
+        Viewer(frames, [], up=UP, scale=scale)
+
+
+def test_no_frames_and_no_direction_are_refused():
+    frames = cast(look(1, width=32, height=24))
+    with pytest.raises(ValueError, match="at least one frame"):
+        Viewer(frames[:0], [], up=UP, scale=1.0)
+    with pytest.raises(ValueError, match="direction"):
+        Viewer(frames, [], up=0 * UP, scale=1.0)

@@ -1,0 +1,96 @@
+"""The scene nodes behind the layers, on a server that nobody visits."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import viser
+
+from reconstruct.init import gaussians_from_points
+from tests.viewer.box_room import cast, look, points_of
+from viewer.clouds import Cloud, cloud_from_gaussians
+from viewer.layers import LEAST_REACH, MOST_CAMERAS, MOST_SPLATS, NODE_SPLATS, Layers
+from viewer.pictures import Shot, shots_from_frames
+
+
+@pytest.fixture(scope="module")
+def server(free_port: int) -> Iterator[viser.ViserServer]:
+    server = viser.ViserServer(host="127.0.0.1", port=free_port, verbose=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def layers(server: viser.ViserServer) -> Layers:
+    server.scene.reset()
+    return Layers(server, scale=2.0, on_camera=lambda client, number: None)
+
+
+def specks(n: int, *, seed: int = 0) -> Cloud:
+    random = np.random.default_rng(seed)
+    return Cloud(
+        centers=random.random((n, 3), dtype=np.float32),
+        covariances=np.broadcast_to(np.float32(1e-6) * np.eye(3, dtype=np.float32), (n, 3, 3)),
+        rgbs=random.integers(0, 256, (n, 3), dtype=np.uint8),
+        opacities=np.full((n, 1), 200, dtype=np.uint8),
+    )
+
+
+def shots(n: int) -> list[Shot]:
+    return shots_from_frames(cast(look(1, width=16, height=12))) * n
+
+
+def sizes(layers: Layers) -> list[int]:
+    return [len(node.centers) for node in layers._splats]
+
+
+def test_small_chunks_share_a_node_until_it_is_full(layers: Layers):
+    for seed in range(5):
+        layers.add([specks(NODE_SPLATS // 2, seed=seed)], shots(1), is_new=True)
+    assert sizes(layers) == [NODE_SPLATS, NODE_SPLATS, NODE_SPLATS // 2]
+    assert (layers.splat_count, layers.frame_count) == (5 * NODE_SPLATS // 2, 5)
+
+
+def test_what_is_drawn_is_where_it_should_be(layers: Layers):
+    frames = cast(look(1))
+    cloud = cloud_from_gaussians(gaussians_from_points(points_of(frames)))
+    layers.add([cloud], shots(1), is_new=False)
+    (node,) = layers._splats
+    np.testing.assert_allclose(node.centers * node.scale, cloud.centers, rtol=1e-5)
+    np.testing.assert_array_equal(node.rgbs, cloud.rgbs)
+    widened = np.linalg.eigvalsh(node.covariances * node.scale**2) / np.linalg.eigvalsh(cloud.covariances)
+    assert (widened >= 0.99).all()
+
+
+def test_splats_and_nodes_are_bounded(layers: Layers):
+    half = MOST_SPLATS // 2 + 1
+    layers.add([specks(half)], [], is_new=False)
+    assert layers.one_in == 1
+    layers.add([specks(half, seed=1)], [], is_new=True)
+    assert layers.one_in == 2
+    assert layers.splat_count == pytest.approx(half, rel=0.01)
+    layers.add([specks(40_000, seed=2)], [], is_new=True)  # what comes later is thinned alike
+    assert layers.splat_count == pytest.approx(half + 20_000, rel=0.01)
+
+
+def test_cameras_are_bounded_and_stay_evenly_spread(layers: Layers):
+    layers.add([], shots(2 * MOST_CAMERAS + 50), is_new=False)
+    assert MOST_CAMERAS / 2 <= len(layers._cameras) <= MOST_CAMERAS
+    assert set(np.diff(sorted(layers._cameras))) == {4}
+    assert layers.frame_count == 2 * MOST_CAMERAS + 50
+
+
+def test_empty_chunks_draw_nothing_and_count(layers: Layers):
+    layers.keep_in_sight(np.zeros((1, 3)))
+    layers.add([specks(0)], shots(2), is_new=True)
+    assert (layers.splat_count, layers.frame_count) == (0, 2)
+
+
+def test_splats_widen_for_a_distant_visitor_and_narrow_again(layers: Layers):
+    layers.add([specks(100)], [], is_new=False)
+    (node,) = layers._splats
+    at_home = node.covariances.copy()
+    layers.keep_in_sight(np.array([[0.5, 0.5, 0.5], [0.5, 0.5, 20 * LEAST_REACH]]))
+    assert (node.covariances[:, 0, 0] > 100 * at_home[:, 0, 0]).all()
+    layers.keep_in_sight(np.array([[0.5, 0.5, 0.5]]))
+    np.testing.assert_array_equal(node.covariances, at_home)

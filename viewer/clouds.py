@@ -1,0 +1,124 @@
+"""Clouds: splats in the form that viser draws, wide enough to be drawn at all.
+
+Room: viewer; the layers and the growth thread import this. Everything lives on the CPU.
+Viser skips a splat when opacity * det(cov2d + 0.3 px^2 I) < 0.25 px^4, so a splat about a pixel wide or
+less is not thinned but gone. Splats are therefore widened to be seen from some ``reach``, and the reach
+follows the visitors: short while they walk inside the world, long when they look at it from afar.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from viser.transforms import SO3
+
+from render.gaussians import Gaussians
+
+SKIP_BELOW, BLUR = 0.25, 0.3
+"""Viser's test for splats that are too small, in px^4, and the blur it adds, in px^2."""
+
+FOCAL_PX = 750.0
+"""Of the window that is planned for: 700 pixels high, 50 degrees from top to bottom."""
+
+HALF_FLOAT_MARGIN = 1.01
+"""Covariances travel as 16-bit floats."""
+
+LEAST_OPACITY = 0.02
+"""Anything fainter may vanish."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Splats as viser takes them."""
+
+    centers: Float32[np.ndarray, "g 3"]
+    """World units."""
+
+    covariances: Float32[np.ndarray, "g 3 3"]
+    """World units squared."""
+
+    rgbs: UInt8[np.ndarray, "g 3"]
+    opacities: UInt8[np.ndarray, "g 1"]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def __getitem__(self, index: slice | np.ndarray) -> Cloud:
+        return Cloud(
+            centers=self.centers[index],
+            covariances=self.covariances[index],
+            rgbs=self.rgbs[index],
+            opacities=self.opacities[index],
+        )
+
+
+def cloud_from_gaussians(gaussians: Gaussians) -> Cloud:
+    """What viser draws of ``gaussians``. View-dependent colour is lost."""
+    scales = gaussians.scales.detach().cpu().numpy()
+    axes = SO3(gaussians.quats.detach().cpu().numpy()).as_matrix() * scales[:, None, :]
+    return Cloud(
+        centers=gaussians.means.detach().cpu().float().numpy(),
+        covariances=(axes @ axes.transpose(0, 2, 1)).astype(np.float32),
+        rgbs=(gaussians.base_rgb.detach().cpu() * 255).round().to(torch.uint8).numpy(),
+        opacities=(gaussians.opacities.detach().cpu() * 255).round().to(torch.uint8).numpy()[:, None],
+    )
+
+
+def covariances_seen_from(cloud: Cloud, *, reach: float) -> Float32[np.ndarray, "g 3 3"]:
+    """Covariances widened so that every splat is drawn from ``reach`` world units away.
+
+    A round splat of s pixels passes viser's test when opacity * (s^2 + BLUR)^2 >= SKIP_BELOW. With s^2
+    added along every axis, a splat of any shape passes it from any side.
+    """
+    opacity = np.maximum(cloud.opacities[:, 0] / 255.0, LEAST_OPACITY)
+    least_px2 = np.maximum(np.sqrt(SKIP_BELOW / opacity) - BLUR, 0.0)
+    added = HALF_FLOAT_MARGIN * least_px2 * (reach / FOCAL_PX) ** 2
+    return (cloud.covariances + added[:, None, None] * np.eye(3)).astype(np.float32)
+
+
+def reach_needed(
+    places: Float[np.ndarray, "n 3"], *, low: Float[np.ndarray, " 3"], high: Float[np.ndarray, " 3"]
+) -> float:
+    """How far the farthest visitor is from a box around the world, and once more as the view widens."""
+    outside = np.linalg.norm(np.maximum(np.maximum(low - places, places - high), 0.0), axis=1)
+    return float((outside + np.minimum(outside, np.linalg.norm(high - low))).max())
+
+
+def next_reach(reach: float, *, needed: float, least: float) -> float:
+    """``least`` times a power of two that covers ``needed``; shrinks only when it is far too long."""
+    if 0.25 * reach <= needed <= reach or needed <= reach == least:
+        return reach
+    return least * 2.0 ** max(0, math.ceil(math.log2(max(needed, least) / least)))
+
+
+def concatenated(clouds: list[Cloud]) -> Cloud:
+    """Several clouds as one, in order."""
+    return Cloud(
+        centers=np.concatenate([cloud.centers for cloud in clouds]),
+        covariances=np.concatenate([cloud.covariances for cloud in clouds]),
+        rgbs=np.concatenate([cloud.rgbs for cloud in clouds]),
+        opacities=np.concatenate([cloud.opacities for cloud in clouds]),
+    )
+
+
+def packed(clouds: list[Cloud], *, least: int) -> list[Cloud]:
+    """The same splats in clouds of at least ``least``, but for the last; empty ones are dropped."""
+    done: list[Cloud] = []
+    waiting: list[Cloud] = []
+    for cloud in clouds:
+        waiting += [cloud] if len(cloud) else []
+        if sum(map(len, waiting)) >= least:
+            done.append(concatenated(waiting))
+            waiting = []
+    return [*done, concatenated(waiting)] if waiting else done
+
+
+def thinned(cloud: Cloud, *, one_in: int) -> Cloud:
+    """One splat in so many, the same ones every time, widened so that they still cover the surface."""
+    kept = cloud[np.random.default_rng(0).random(len(cloud)) < 1.0 / one_in]
+    return dataclasses.replace(kept, covariances=kept.covariances * one_in)

@@ -1,0 +1,193 @@
+"""Layers: the world in the browser as splats, points and cameras, each of which can be switched off.
+
+Room: viewer. All writes to the scene happen here. A node holds at least ``NODE_SPLATS`` splats, and the
+numbers of splats and cameras are bounded: the browser draws 10,000 frames as readily as 100.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from viser import CameraFrustumHandle, FrameHandle, GaussianSplatHandle, SceneNodePointerEvent, ViserServer
+
+from viewer.clouds import (
+    FOCAL_PX,
+    Cloud,
+    covariances_seen_from,
+    next_reach,
+    packed,
+    reach_needed,
+    thinned,
+)
+from viewer.pictures import Shot
+
+LayerName = Literal["splats", "points", "cameras"]
+
+NODE_SPLATS = 20_000
+"""A browser pays per node, so smaller chunks share one."""
+
+MOST_SPLATS = 2_000_000
+"""32 bytes each, sent to every browser. Beyond it every second one goes, and the rest grow to fill in."""
+
+LEAST_REACH = 4.0
+"""Every splat is drawn from at least so many world scales away."""
+
+MOST_CAMERAS = 200
+"""Beyond it every second camera goes."""
+
+THUMBNAIL_SIDE = 96
+"""About the longer side of a picture on a camera, in pixels."""
+
+CAMERA_DEPTH = 0.045
+"""Length of a drawn camera in world scales. Shorter than ``NEAR``, so that nobody who stands in a camera
+has its picture in front of the eyes."""
+
+NEAR = 0.05
+"""Near plane of the browser, in world scales."""
+
+OLD_COLOUR, NEW_COLOUR = (120, 130, 150), (255, 146, 43)
+"""Cameras that came with the world, and cameras grown since."""
+
+
+class Layers:
+    """The scene nodes of one world. Any thread may call."""
+
+    def __init__(self, server: ViserServer, *, scale: float, on_camera: Callable[[int, int], None]) -> None:
+        """``on_camera`` gets the client's id and the frame's number when a camera is clicked."""
+        self._server = server
+        self._scale = scale
+        self._on_camera = on_camera
+        self._reach = LEAST_REACH * scale
+        self._unit = 8 * self._reach / FOCAL_PX
+        self._roots: dict[LayerName, FrameHandle] = {
+            name: server.scene.add_frame(f"/{name}", show_axes=False, visible=name == "splats")
+            for name in ("splats", "points", "cameras")
+        }
+        self._clouds: list[Cloud] = []
+        self._splats: list[GaussianSplatHandle] = []
+        self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
+        self._cameras: dict[int, CameraFrustumHandle] = {}
+        self._camera_stride = 1
+        self._lock = threading.Lock()
+        self.frame_count = 0
+        self.one_in = 1
+        """One splat in so many is drawn."""
+
+    @property
+    def splat_count(self) -> int:
+        """How many splats the browser holds."""
+        return sum(map(len, self._clouds))
+
+    def switch(self, name: LayerName, *, visible: bool) -> None:
+        """Show or hide one layer in every browser."""
+        self._roots[name].visible = visible
+
+    def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
+        """Put chunks into the scene, all at once."""
+        with self._lock, self._server.atomic():
+            self._add_clouds([thinned(c, one_in=self.one_in) if self.one_in > 1 else c for c in clouds])
+            for shot in shots:
+                self._add_camera(self.frame_count, shot, color=NEW_COLOUR if is_new else OLD_COLOUR)
+                self.frame_count += 1
+
+    def keep_in_sight(self, places: Float[np.ndarray, "n 3"]) -> None:
+        """Widen splats that would vanish for a visitor far outside, and narrow them when all are back."""
+        with self._lock:
+            if not self._clouds:
+                return
+            needed = reach_needed(places, low=self._low, high=self._high)
+            reach = next_reach(self._reach, needed=needed, least=LEAST_REACH * self._scale)
+            if reach != self._reach:
+                self._reach = reach
+                with self._server.atomic():
+                    for index in range(len(self._clouds)):
+                        self._draw_splats(index)
+
+    def _add_clouds(self, clouds: list[Cloud]) -> None:
+        is_open = bool(self._clouds) and len(self._clouds[-1]) < NODE_SPLATS
+        first = len(self._clouds) - int(is_open)
+        self._clouds[first:] = packed([*self._clouds[first:], *clouds], least=NODE_SPLATS)
+        while self.splat_count > MOST_SPLATS:
+            self.one_in, first = 2 * self.one_in, 0
+            self._clouds = packed([thinned(cloud, one_in=2) for cloud in self._clouds], least=NODE_SPLATS)
+        for index in range(first, len(self._clouds)):
+            low, high = np.quantile(self._clouds[index].centers, (0.01, 0.99), axis=0)
+            self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
+            self._draw_splats(index)
+            self._draw_points(index)
+        for surplus in range(len(self._clouds), len(self._splats)):
+            self._splats[surplus].remove()
+            self._server.scene.remove_by_name(f"/points/{surplus:04d}")
+        del self._splats[len(self._clouds) :]
+
+    def _draw_splats(self, index: int) -> None:
+        """Send one cloud. A node keeps its name, so that it changes without a flicker."""
+        cloud = self._clouds[index]
+        covariances = covariances_seen_from(cloud, reach=self._reach)
+        gaussians = {
+            "centers": cloud.centers / self._unit,
+            # Covariances travel as 16-bit floats: in units of a few pixels they keep their digits.
+            "covariances": (covariances / self._unit**2).clip(-6e4, 6e4),
+            "rgbs": cloud.rgbs,
+            "opacities": cloud.opacities,
+        }
+        if index < len(self._splats):
+            self._splats[index].set_gaussians(**gaussians)
+        else:
+            name = f"/splats/{index:04d}"
+            node = self._server.scene.add_gaussian_splats(name, **gaussians)
+            self._splats.append(node)
+
+    def _draw_points(self, index: int) -> None:
+        cloud = self._clouds[index]
+        self._server.scene.add_point_cloud(
+            f"/points/{index:04d}",
+            points=cloud.centers,
+            colors=cloud.rgbs,
+            point_size=point_size(cloud),
+            point_shape="circle",
+            point_shading="flat",
+            precision="float32",  # 16 bits would move points by a pixel a few units from the origin
+        )
+
+    def _add_camera(self, number: int, shot: Shot, *, color: tuple[int, int, int]) -> None:
+        if number % self._camera_stride:
+            return
+        camera = self._server.scene.add_camera_frustum(
+            f"/cameras/{number:06d}",
+            fov=shot.pose.fov,
+            aspect=shot.pose.aspect,
+            thickness=0.02 * CAMERA_DEPTH * self._scale,
+            color=color,
+            image=thumbnail(shot.rgb),
+            wxyz=shot.pose.wxyz,
+            position=shot.pose.position,
+            cast_shadow=False,
+            receive_shadow=False,
+        )
+        camera.scale = CAMERA_DEPTH * self._scale / camera.compute_canonical_frustum_size()[2]
+        camera.on_click(self._clicked(number))
+        self._cameras[number] = camera
+        if len(self._cameras) > MOST_CAMERAS:
+            self._camera_stride *= 2
+            for other in [n for n in self._cameras if n % self._camera_stride]:
+                self._cameras.pop(other).remove()
+
+    def _clicked(self, number: int) -> Callable[[SceneNodePointerEvent[CameraFrustumHandle]], None]:
+        return lambda event: self._on_camera(event.client_id, number)
+
+
+def thumbnail(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "ht wt 3"]:
+    """A picture as large as a drawn camera needs it."""
+    stride = max(1, round(max(rgb.shape) / THUMBNAIL_SIDE))
+    return np.ascontiguousarray(rgb[::stride, ::stride])
+
+
+def point_size(cloud: Cloud) -> float:
+    """Width of a point that just touches its neighbours, for the typical point of a cloud."""
+    widest = np.sqrt(np.trace(cloud.covariances, axis1=1, axis2=2) / 2)
+    return float(1.7 * np.median(widest))

@@ -1,0 +1,97 @@
+"""Pictures: what a frame looks like in the panel and on its camera.
+
+Room: viewer. Full frames are floats and large; the viewer keeps only small 8-bit pictures of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from render.frames import Frames
+from viewer.conventions import ViserPose, poses_from_cameras
+
+LONGEST_SIDE = 192
+"""Of a kept picture, in pixels."""
+
+DEPTH_COLOURS = ((8, 6, 30), (84, 24, 120), (186, 56, 118), (250, 140, 96), (252, 250, 190))
+"""From the farthest to the nearest."""
+
+UNKNOWN = (44, 46, 51)
+"""Where the depth is not known."""
+
+GAP = 36
+"""Grey between two pictures: the panel's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One frame as the viewer keeps it."""
+
+    pose: ViserPose
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+
+    depth: UInt8[np.ndarray, "h w 3"]
+    """Coloured by nearness."""
+
+    nearest: float
+    """Smallest known depth, in world units; 0 if none is known."""
+
+    farthest: float
+
+
+def shots_from_frames(frames: Frames) -> list[Shot]:
+    """Small pictures of every frame, in order."""
+    poses = poses_from_cameras(frames.cameras)
+    return [_shot(frames[i : i + 1], pose) for i, pose in enumerate(poses)]
+
+
+def _shot(frame: Frames, pose: ViserPose) -> Shot:
+    known = frame.depth[frame.valid]
+    nearest, farthest = (float(known.amin()), float(known.amax())) if known.numel() else (0.0, 0.0)
+    return Shot(
+        pose=pose,
+        rgb=_small(frame.rgb),
+        depth=_small(depth_colours(frame)),
+        nearest=nearest,
+        farthest=farthest,
+    )
+
+
+def side_by_side(shot: Shot) -> UInt8[np.ndarray, "h w 3"]:
+    """Picture and depth as one image, which leaves room in the panel."""
+    gap = np.full_like(shot.rgb[:, :4], GAP)
+    return np.concatenate([shot.rgb, gap, shot.depth], axis=1)
+
+
+def caption(shot: Shot) -> str:
+    """What stands above the image."""
+    known = f"from {shot.nearest:.3g} to {shot.farthest:.3g}" if shot.farthest > 0 else "unknown"
+    return f"Picture, and depth {known}"
+
+
+def depth_colours(frames: Frames) -> Float[Tensor, "n h w 3"]:
+    """Depth as colour: bright is near, in steps of 1 / depth over what the pictures show."""
+    if not bool(frames.valid.any()):
+        return torch.tensor(UNKNOWN).div(255).expand(*frames.depth.shape[:3], 3)
+    nearness = torch.where(frames.valid, 1.0 / frames.depth.clamp(min=1e-12), 0.0)
+    low, high = float(nearness[frames.valid].amin()), float(nearness[frames.valid].amax())
+    share = ((nearness - low) / max(high - low, 1e-12)).clamp(0.0, 1.0)[..., 0].cpu().numpy()
+    knots = np.linspace(0.0, 1.0, len(DEPTH_COLOURS))
+    channels = [np.interp(share, knots, np.array(DEPTH_COLOURS)[:, i]) for i in range(3)]
+    colours = torch.from_numpy(np.stack(channels, axis=-1))
+    return (torch.where(frames.valid.cpu(), colours, torch.tensor(UNKNOWN).double()) / 255).float()
+
+
+def _small(images: Float[Tensor, "1 h w 3"]) -> UInt8[np.ndarray, "hs ws 3"]:
+    height, width = images.shape[1:3]
+    ratio = min(1.0, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(ratio * height)), max(1, round(ratio * width)))
+    small = interpolate(images.detach().cpu().movedim(-1, 1), size=size, mode="area")
+    return (small[0].movedim(0, -1).clamp(0.0, 1.0) * 255).round().to(torch.uint8).contiguous().numpy()

@@ -1,0 +1,5 @@
+"""``python -m worldgen.cli`` is ``worldgen``."""
+
+from worldgen.cli import main
+
+main()

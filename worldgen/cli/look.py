@@ -1,0 +1,187 @@
+"""``worldgen info``, ``worldgen export`` and ``worldgen fly``: what is in a world, and out of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from memory.cache import WorldCache
+    from memory.world import World
+    from render.cameras import Cameras
+
+Positional = tyro.conf.Positional
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what is in a world."""
+
+    world: Annotated[Path, Positional]
+    """Folder of the world."""
+
+    json: bool = False
+    """Print JSON with stable names instead of text."""
+
+    verify: bool = False
+    """Check every file against its checksum; exit status 1 if one is damaged."""
+
+    def run(self) -> int:
+        from memory.world import World
+
+        with World.open(self.world) as world:
+            facts = _facts(world)
+            if self.verify:
+                facts["faults"] = world.verify()
+        if self.json:
+            print(json.dumps(facts, indent=2))  # noqa: T201
+        else:
+            for name, value in facts.items():
+                print(f"{name.replace('_', ' '):>12}  {value}")  # noqa: T201
+        return 1 if facts.get("faults") else 0
+
+
+def _facts(world: World) -> dict[str, Any]:
+    from memory.restore import restored_cache
+
+    ids, pending = world.frame_ids(), world.pending()
+    facts: dict[str, Any] = {
+        "world": str(world.path),
+        "frames": len(ids),
+        "chunks": len(world.chunks()),
+        "points": len(restored_cache(world)[0]) if ids else 0,
+        "units": world.scene.units,
+        "scale": world.scene.scale,
+        "pending": 0 if pending is None else len(pending.cameras) - pending.done,
+        "bytes": sum(file.stat().st_size for file in world.path.rglob("*") if file.is_file()),
+    }
+    if ids:
+        cameras = world.cameras(ids[:1])
+        facts["size"] = [cameras.width, cameras.height]
+        facts["generators"] = sorted({chunk.generator for chunk in world.chunks()})
+    return facts
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a world as a file for other tools; the suffix decides the format (.ply: 3D Gaussian splats)."""
+
+    world: Annotated[Path, Positional]
+    """Folder of the world."""
+
+    dest: Annotated[Path, Positional]
+    """File to write."""
+
+    def run(self) -> int:
+        from memory.restore import restored_cache
+        from memory.world import World
+        from reconstruct.formats import export_splats
+        from reconstruct.init import gaussians_from_points
+        from worldgen.cli.progress import bar
+
+        with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
+            cache, _ = restored_cache(world)
+            progress.step(f"{len(cache):,} points")
+            gaussians = gaussians_from_points(cache.points)
+            export_splats(gaussians, self.dest)
+            progress.step(f"{len(gaussians):,} splats")
+        print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201
+        return 0
+
+
+@dataclass(frozen=True)
+class Fly:
+    """Render a flythrough of a world as an MP4 video; needs no browser and no display."""
+
+    world: Annotated[Path, Positional]
+    """Folder of the world."""
+
+    out: Annotated[Path, Positional]
+    """Video to write (.mp4)."""
+
+    path: str = "frames"
+    """Camera path: frames (smoothly through the world's own), a preset name, or a JSON file."""
+
+    seconds: float = 8.0
+    """Length of the video; a JSON path and --render frames keep their own number of pictures."""
+
+    fps: float = 24.0
+    """Pictures a second."""
+
+    size: str = "512x512"
+    """Size of the video, WIDTHxHEIGHT."""
+
+    render: Literal["splats", "points", "frames"] = "splats"
+    """What to show: splats, the bare points of the cache, or the frames as they were imagined."""
+
+    def run(self) -> int:
+        from memory.restore import restored_cache
+        from memory.world import World
+        from reconstruct.formats.video import write_mp4
+        from worldgen.cli.inputs import picture_size
+        from worldgen.cli.progress import bar
+
+        width, height = picture_size(self.size)
+        if self.out.suffix != ".mp4":
+            raise ValueError(f"the video must end in .mp4, got {self.out}")
+        if not (0.1 <= self.seconds <= 3600 and 1 <= self.fps <= 240):
+            raise ValueError("--seconds lies between 0.1 and 3600, --fps between 1 and 240")
+        with World.open(self.world) as world:
+            cameras = self._cameras(world, width=width, height=height)
+            cache, _ = restored_cache(world)
+            with bar(f"filming {self.world.name}", total=len(cameras)) as progress:
+
+                def pictures() -> Iterator[Float[Tensor, "h w 3"]]:
+                    for picture in self._pictures(world, cache, cameras):
+                        yield picture
+                        progress.step()
+
+                write_mp4(self.out, pictures(), fps=self.fps)
+        print(f"{self.out}: {len(cameras)} pictures, {len(cameras) / self.fps:.1f} s")  # noqa: T201
+        return 0
+
+    def _cameras(self, world: World, *, width: int, height: int) -> Cameras:
+        """The cameras of the video, at its size; a wider picture sees more to the sides."""
+        from render.cameras import with_size
+        from render.paths import interpolated
+        from worldgen.cli.inputs import path_from
+
+        own = world.cameras()
+        count = max(2, round(self.seconds * self.fps))
+        if self.render == "frames":
+            cameras = own
+        elif self.path == "frames":
+            cameras = interpolated(own, count)
+        else:
+            cameras = path_from(
+                self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale
+            )
+        return with_size(cameras, width=width, height=height)
+
+    def _pictures(self, world: World, cache: WorldCache, cameras: Cameras) -> Iterator[Float[Tensor, "h w 3"]]:
+        import torch.nn.functional as F
+
+        from reconstruct.init import gaussians_from_points
+        from render.splats import render_splats
+
+        if self.render == "frames":
+            for number in world.frame_ids():
+                rgb = world.frames([number]).rgb.permute(0, 3, 1, 2)
+                size = (cameras.height, cameras.width)
+                yield F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
+            return
+        gaussians = gaussians_from_points(cache.points)
+        for i in range(len(cameras)):
+            camera = cameras[i : i + 1]
+            if self.render == "points":
+                yield cache.render(camera).rgb[0]
+            else:
+                yield render_splats(gaussians, camera).rgb[0].clamp(0.0, 1.0)

@@ -1,0 +1,191 @@
+"""Evaluation: how good the generator is on worlds it was never trained on.
+
+Room: worldgen. Two views of a held-out procedural world enter a cache; a third view is imagined and
+compared with the exact one, and with what filling the holes from the nearest pixel would give.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from scipy.linalg import sqrtm
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from memory.cache import Seen, WorldCache
+from render.frames import Frames, median_depth
+from render.metrics import mean_absolute_error, psnr
+from worldgen.conditions import SceneUnits, known_from_cache
+from worldgen.depth import encode, range_of
+from worldgen.generator import Generator
+from worldgen.training.clips import FIRST_HELD_OUT_SEED
+from worldgen.worlds import random_scene, random_walk_cameras, render
+
+SOURCE_VIEWS = 2
+MIN_KNOWN, MAX_KNOWN = 0.2, 0.95
+"""Share of the third view that the cache may show; other walks are drawn until one fits."""
+
+FEATURE_CHANNELS = 48
+FEATURE_SEED = 20_240_601
+HOLE_SHARE = 0.5
+"""A feature counts as inside a hole where at least this share of the pixels around it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One view to imagine, and the truth."""
+
+    sources: Frames
+    truth: Frames
+    seen: Seen
+    units: SceneUnits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One imagined view."""
+
+    case: Case
+    frames: Frames
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """A row of the evaluation table; "raw" is the cache render, "filled" its nearest-pixel fill."""
+
+    scenes: int
+    known_share: float
+    psnr_known: float
+    psnr_known_raw: float
+    depth_known: float
+    """Mean absolute error of the depth code on known pixels."""
+
+    depth_known_raw: float
+    psnr_holes: float
+    psnr_holes_filled: float
+    frechet_holes: float
+    """Frechet distance of random convolutional features inside the holes, to those of the truth."""
+
+    frechet_holes_filled: float
+    ms_a_frame: float
+
+
+def held_out_case(index: int, *, size: int) -> Case:
+    """The ``index``-th view to imagine; the same on every machine that renders alike."""
+    for attempt in range(20):
+        scene = random_scene(FIRST_HELD_OUT_SEED + index)
+        cameras = random_walk_cameras(
+            scene, n=SOURCE_VIEWS + 1, seed=1000 * index + attempt, width=size, height=size
+        )
+        frames = render(scene, cameras)
+        cache = WorldCache()
+        cache.insert(frames[:SOURCE_VIEWS], ids=list(range(SOURCE_VIEWS)))
+        seen = cache.render(cameras[SOURCE_VIEWS:])
+        if MIN_KNOWN <= float(seen.mask.float().mean()) <= MAX_KNOWN:
+            break
+    sources, truth = frames[:SOURCE_VIEWS], frames[SOURCE_VIEWS:]
+    scale = median_depth(sources[:1])
+    span = range_of(sources.depth / scale, sources.valid)
+    return Case(sources=sources, truth=truth, seen=seen, units=SceneUnits(scale=scale, span=span))
+
+
+def answers(generator: Generator, *, scenes: int, seed: int = 0) -> Iterator[Answer]:
+    """Imagine the held-out views one after the other."""
+    for index in range(scenes):
+        case = held_out_case(index, size=generator.size)
+        started = time.perf_counter()
+        frames = generator(known_from_cache(case.seen), case.sources, units=case.units, seed=seed + index)
+        yield Answer(case=case, frames=frames, elapsed_s=time.perf_counter() - started)
+
+
+def scores_of(collected: list[Answer]) -> Scores:
+    """Score imagined views against the truth and against the nearest-pixel fill."""
+    filled = [nearest_filled(answer.case.seen) for answer in collected]
+    known = [answer.case.seen.mask for answer in collected]
+    truth = [answer.case.truth for answer in collected]
+    rows = []
+    for answer, fill, mask, exact in zip(collected, filled, known, truth, strict=True):
+        units = answer.case.units
+        codes = [encode(z / units.scale, units.span) for z in (answer.frames.depth, fill.depth, exact.depth)]
+        rows.append(
+            [
+                mask.float().mean(),
+                psnr(answer.frames.rgb, exact.rgb, mask=mask)[0],
+                psnr(fill.rgb, exact.rgb, mask=mask)[0],
+                mean_absolute_error(codes[0], codes[2], mask=mask)[0],
+                mean_absolute_error(codes[1], codes[2], mask=mask)[0],
+                psnr(answer.frames.rgb, exact.rgb, mask=~mask)[0],
+                psnr(fill.rgb, exact.rgb, mask=~mask)[0],
+            ]
+        )
+    means = torch.tensor(rows).mean(dim=0).tolist()
+    real = hole_features([frame.rgb for frame in truth], known, truth)
+    made = hole_features([answer.frames.rgb for answer in collected], known, truth)
+    near = hole_features([frame.rgb for frame in filled], known, truth)
+    return Scores(
+        scenes=len(collected),
+        known_share=means[0],
+        psnr_known=means[1],
+        psnr_known_raw=means[2],
+        depth_known=means[3],
+        depth_known_raw=means[4],
+        psnr_holes=means[5],
+        psnr_holes_filled=means[6],
+        frechet_holes=frechet_distance(made, real),
+        frechet_holes_filled=frechet_distance(near, real),
+        ms_a_frame=1e3 * float(np.median([answer.elapsed_s for answer in collected])),
+    )
+
+
+def nearest_filled(seen: Seen) -> Frames:
+    """The cache render with every hole filled from its nearest known pixel."""
+    mask = seen.mask[..., 0].numpy()
+    rows, columns = np.stack([distance_transform_edt(~m, return_indices=True)[1] for m in mask], axis=1)
+    index = (torch.arange(len(mask))[:, None, None], torch.from_numpy(rows), torch.from_numpy(columns))
+    depth = seen.depth[index].clamp_min(1e-6)
+    return Frames(
+        rgb=seen.rgb[index],
+        depth=depth,
+        valid=torch.ones_like(seen.mask),
+        confidence=torch.zeros_like(depth),
+        cameras=seen.cameras,
+    )
+
+
+def hole_features(
+    pictures: list[Float[Tensor, "1 h w 3"]], known: list[Bool[Tensor, "1 h w 1"]], truth: list[Frames]
+) -> Float[Tensor, "p d"]:
+    """Random convolutional features at all places inside holes.
+
+    Known pixels are taken from the truth, so that only what was imagined can differ.
+    """
+    rng = torch.Generator().manual_seed(FEATURE_SEED)
+    layers = [
+        torch.randn((FEATURE_CHANNELS, channels, 5, 5), generator=rng) / (5 * channels**0.5)
+        for channels in (3, FEATURE_CHANNELS, FEATURE_CHANNELS)
+    ]
+    features = []
+    for picture, mask, frame in zip(pictures, known, truth, strict=True):
+        x = (2.0 * torch.where(mask, frame.rgb, picture) - 1.0).permute(0, 3, 1, 2)
+        hole = (~mask).float().permute(0, 3, 1, 2)
+        for layer in layers:
+            x = F.leaky_relu(F.conv2d(x, layer, stride=2, padding=2), 0.2)
+            hole = F.avg_pool2d(hole, 2, ceil_mode=True)
+        features.append(x.permute(0, 2, 3, 1)[hole[:, 0] >= HOLE_SHARE])
+    return torch.cat(features)
+
+
+def frechet_distance(a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> float:
+    """Squared Frechet distance between Gaussians fitted to two sets of features."""
+    means = [x.double().mean(dim=0).numpy() for x in (a, b)]
+    covariances = [np.cov(x.double().numpy(), rowvar=False) for x in (a, b)]
+    root = sqrtm(covariances[0] @ covariances[1])
+    gap = float(((means[0] - means[1]) ** 2).sum())
+    return gap + float(np.trace(covariances[0] + covariances[1] - 2.0 * np.real(root)))

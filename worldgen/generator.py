@@ -1,0 +1,155 @@
+"""Generators: what is known of some views in, whole RGB-D views out.
+
+Room: worldgen. ``Generator`` is the protocol that ``grow`` speaks; ``RGBDGenerator`` is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from render.frames import Frames
+from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
+from worldgen.flow import levels, sample
+from worldgen.model.attention import views_of
+from worldgen.model.rgbd import ModelConfig, RGBDModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT_WEIGHTS = "tiny"
+MAX_WEIGHTS_BYTES = 1 << 30
+
+
+class Generator(Protocol):
+    """Anything that can imagine views of a world."""
+
+    @property
+    def name(self) -> str:
+        """What a world records as the maker of its frames; another name for other weights."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the pictures it makes."""
+        ...
+
+    def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
+        """Imagine the views of ``known``; equal arguments give equal frames on one machine.
+
+        Args:
+            known: what is known of each view, and the views' cameras.
+            recall: finished frames that the new ones should be consistent with.
+            units: how the world measures.
+            seed: decides everything that is not known.
+        """
+        ...
+
+
+class RGBDGenerator:
+    """Our model behind the protocol: flow matching with a few Euler steps."""
+
+    def __init__(self, weights: Path | str = DEFAULT_WEIGHTS, *, steps: int = 4, shift: float = 1.0):
+        """Load weights.
+
+        Args:
+            weights: a safetensors file, or the name of weights that ship with the package.
+            steps: evaluations of the model a frame, 1 to 64.
+            shift: above 1, more of the steps are spent near noise (A7.3).
+        """
+        if not 1 <= steps <= 64:
+            raise ValueError(f"steps must lie between 1 and 64, got {steps}")
+        self._grid = levels(steps, shift=shift)
+        path = weights_path(weights)
+        self._model, self.size = load_model(path)
+        self.name = f"rgbd:{self._model.config.name}:{_digest(path)[:16]}:{steps}"
+
+    @torch.no_grad()
+    def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
+        """See :class:`Generator`."""
+        condition = channels_of(known, units)
+        views = views_of(known.cameras, scale=units.scale)
+        remembered = None
+        if recall is not None and len(recall):
+            remembered = self._model.remember(
+                images_of(recall, units),
+                condition=channels_of(known_pictures(recall), units),
+                views=views_of(recall.cameras, scale=units.scale),
+            )
+        rng = torch.Generator().manual_seed(seed)
+        n, h, w = known.depth.shape[:3]
+        noise = torch.randn((1, n, 4, h, w), generator=rng)
+        images = sample(
+            lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
+            noise,
+            grid=self._grid,
+        )
+        return frames_of(images, known.cameras, units)
+
+
+def weights_path(weights: Path | str) -> Path:
+    """The file behind a path or the name of shipped weights."""
+    shipped = WEIGHTS / f"{weights}.safetensors"
+    path = shipped if shipped.is_file() else Path(weights)
+    if not path.is_file():
+        names = ", ".join(sorted(found.stem for found in WEIGHTS.glob("*.safetensors"))) or "none"
+        raise ValueError(f"there are no weights at {weights}; give a .safetensors file or one of: {names}")
+    if path.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_WEIGHTS_BYTES >> 20} MiB; these are not weights of ours")
+    return path
+
+
+def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
+    """Write weights in bfloat16, with the sizes of the model in the header."""
+    config = model.config
+    header = {
+        "name": config.name,
+        "levels": ",".join(map(str, config.levels)),
+        "width": str(config.width),
+        "depth": str(config.depth),
+        "head_width": str(config.head_width),
+        "size": str(size),
+    }
+    tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, header)
+    temporary.replace(path)
+
+
+def load_model(path: Path) -> tuple[RGBDModel, int]:
+    """Read weights; the model computes in bfloat16 where the machine multiplies it in hardware.
+
+    Returns:
+        The model in evaluation mode, and the pixels a side that it was trained for.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = ModelConfig(
+            name=header["name"],
+            levels=tuple(int(level) for level in header["levels"].split(",")),
+            width=int(header["width"]),
+            depth=int(header["depth"]),
+            head_width=int(header["head_width"]),
+        )
+        model = RGBDModel(config)
+        model.load_state_dict(tensors)
+        size = int(header["size"])
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold weights of this model: {error}") from error
+    model.requires_grad_(requires_grad=False).eval()
+    return model.to(dtype=compute_dtype(), memory_format=torch.channels_last), size
+
+
+def compute_dtype() -> torch.dtype:
+    """Bfloat16 where it is fast, float32 elsewhere."""
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

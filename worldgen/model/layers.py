@@ -1,0 +1,57 @@
+"""Building blocks of the RGB-D model: norms, time embedding and convolution blocks.
+
+Room: worldgen. Images inside the network are channel-first ``b c h w`` in channels-last memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+TIME_FEATURES = 256
+"""Width of the sinusoidal embedding of a diffusion time."""
+
+
+def time_features(t: Float[Tensor, " n"]) -> Float[Tensor, "n 256"]:
+    """Sinusoids of a diffusion time in [0, 1], periods from 1/1000 of the range upwards."""
+    half = TIME_FEATURES // 2
+    frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000.0) / half))
+    angles = 1000.0 * t.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of an image; without an affine part where ``scale`` is off."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        weight = self.weight.to(x.dtype)
+        return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight).permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, modulated by the time embedding; the identity when initialised."""
+
+    def __init__(self, channels: int, *, embedding: int):
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+        self.modulation = nn.Linear(embedding, 2 * channels)
+        for layer in (self.conv_out, self.modulation):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], embedded: Float[Tensor, "n d"]
+    ) -> Float[Tensor, "n c h w"]:
+        scale, shift = self.modulation(embedded)[:, :, None, None].chunk(2, dim=1)
+        hidden = self.conv_in(self.norm(x))
+        return x + self.conv_out(F.silu(hidden * (1.0 + scale) + shift))

@@ -1,0 +1,155 @@
+"""The RGB-D model: noisy frames and what is known about them in, clean frames out.
+
+Room: worldgen. A convolutional encoder brings a frame to tokens of 8 x 8 pixels, the trunk relates
+them, a decoder with skips brings them back. There is no VAE: at 128-256 px pixels are cheap enough,
+and nothing is lost. Predicts the clean frame (x-prediction; A7), starting from the cache render.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldgen.model.attention import Views
+from worldgen.model.layers import TIME_FEATURES, ResidualBlock, time_features
+from worldgen.model.trunk import Links, Recall, Trunk
+
+IMAGE_CHANNELS = 4
+"""RGB in [-1, 1] and the depth code."""
+
+CONDITION_CHANNELS = 11
+"""RGB 3, depth code 1, mask of RGB 1, mask of depth 1, confidence 1, rays 2, offset of the point 2."""
+
+TOKEN_PIXELS = 8
+"""A token stands for a square of this many pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the model."""
+
+    name: str = "tiny"
+    levels: tuple[int, ...] = (64, 128)
+    """Channels at 1/2 and 1/4 of the resolution."""
+
+    width: int = 320
+    """Channels of the trunk, at 1/8 of the resolution."""
+
+    depth: int = 8
+    head_width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.width % self.head_width or self.head_width % 8:
+            raise ValueError(f"width {self.width} must hold whole heads of {self.head_width}, a multiple of 8")
+
+
+class RGBDModel(nn.Module):
+    """Predicts clean RGB-D frames; see the module's docstring."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        first, *_ = config.levels
+        widths = [*config.levels, config.width]
+        self.embed_time = nn.Sequential(
+            nn.Linear(TIME_FEATURES, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
+        )
+        self.stem = nn.Conv2d(4 * (IMAGE_CHANNELS + CONDITION_CHANNELS), first, 3, padding=1)
+        self.encode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.trunk = Trunk(config.width, depth=config.depth, head_width=config.head_width)
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.decode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
+        self.last = nn.Conv2d(first, 4 * IMAGE_CHANNELS, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        x: Float[Tensor, "b f 4 h w"],
+        t: Float[Tensor, "b f"],
+        *,
+        condition: Float[Tensor, "b f 11 h w"],
+        views: Views,
+        links: Links | None = None,
+        recall: Recall | None = None,
+    ) -> Float[Tensor, "b f 4 h w"]:
+        """Predict the clean frames behind ``x`` at noise levels ``t`` (0 clean, 1 noise).
+
+        Args:
+            x: noisy frames; height and width are multiples of 8.
+            t: one noise level a frame.
+            condition: what is known, from :mod:`worldgen.conditions`.
+            views: cameras of the frames.
+            links: for each frame the earlier frames it attends to; none where not given.
+            recall: remembered frames that every frame attends to.
+        """
+        clean, _ = self._run(x, t, condition=condition, views=views, links=links, recall=recall)
+        return clean
+
+    def remember(
+        self, x: Float[Tensor, "b f 4 h w"], *, condition: Float[Tensor, "b f 11 h w"], views: Views
+    ) -> Recall:
+        """Keys and values of finished frames, each seen alone, so that they depend on nothing else."""
+        t = torch.zeros(x.shape[:2], device=x.device)
+        _, kept = self._run(x, t, condition=condition, views=views, links=None, recall=None)
+        return Recall(keys=[k for k, _ in kept], values=[v for _, v in kept], views=views)
+
+    def _run(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        condition: Tensor,
+        views: Views,
+        links: Links | None,
+        recall: Recall | None,
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        b, f, _, h, w = x.shape
+        if h % TOKEN_PIXELS or w % TOKEN_PIXELS:
+            raise ValueError(f"the model needs multiples of {TOKEN_PIXELS} pixels, got {w} x {h}")
+        dtype = self.last.weight.dtype
+        embedded = F.silu(self.embed_time(time_features(t.flatten()).to(dtype)))
+        inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(dtype)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        image, skips = self._encoded(inputs, embedded)
+        rows, columns = image.shape[-2:]
+        tokens = image.permute(0, 2, 3, 1).reshape(b, f, rows * columns, -1)
+        tokens, kept = self.trunk(
+            tokens,
+            embedded.view(b, f, -1),
+            views=views,
+            grid=(rows, columns),
+            links=links or ((),) * f,
+            recall=recall,
+        )
+        image = tokens.reshape(b * f, rows, columns, -1).permute(0, 3, 1, 2)
+        change = self._decoded(image, skips, embedded).float().view(x.shape)
+        return change + known_part(condition.float()), kept
+
+    def _encoded(self, inputs: Tensor, embedded: Tensor) -> tuple[Tensor, list[Tensor]]:
+        image = self.stem(F.pixel_unshuffle(inputs, 2).contiguous(memory_format=torch.channels_last))
+        skips = []
+        for block, down in zip(self.encode, self.down, strict=True):
+            image = block(image, embedded)
+            skips.append(image)
+            image = down(image)
+        return image, skips
+
+    def _decoded(self, image: Tensor, skips: list[Tensor], embedded: Tensor) -> Tensor:
+        for up, block, skip in reversed(list(zip(self.up, self.decode, skips, strict=True))):
+            image = F.pixel_shuffle(up(image), 2) + skip
+            image = block(image.contiguous(memory_format=torch.channels_last), embedded)
+        return F.pixel_shuffle(self.last(F.silu(image)), 2)
+
+
+def known_part(condition: Float[Tensor, "b f 11 h w"]) -> Float[Tensor, "b f 4 h w"]:
+    """The cache render where its masks are set, zero elsewhere: what the prediction starts from."""
+    masks = torch.cat([condition[:, :, 4:5].expand(-1, -1, 3, -1, -1), condition[:, :, 5:6]], dim=2)
+    return condition[:, :, :4] * masks

@@ -1,0 +1,136 @@
+"""The transformer trunk: attention inside frames, and from a frame to the frames it remembers.
+
+Room: worldgen. Three blocks of four attend inside their frame, the fourth also to linked
+frames of the clip or to remembered keys and values (block-causal, adaLN-zero; A3.3, A5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from worldgen.model.attention import Codes, Views, applied, attend, codes_of, joined, rope, rotated
+
+MEMORY_EVERY = 4
+"""One block in so many looks beyond its own frame."""
+
+Links = tuple[tuple[int, ...], ...]
+"""For each frame of a clip, the earlier frames it attends to."""
+
+
+Meet = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values of all frames to what each token takes from the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Raw keys and values of remembered frames, one pair a memory block, and their cameras."""
+
+    keys: list[Float[Tensor, "b m s n c"]]
+    values: list[Float[Tensor, "b m s n c"]]
+    views: Views
+
+
+class Block(nn.Module):
+    """A transformer block with adaLN-zero modulation, one modulation a frame."""
+
+    def __init__(self, width: int, *, head_width: int):
+        super().__init__()
+        self.head_width = head_width
+        self.qkv = nn.Linear(width, 3 * width)
+        self.merge = nn.Linear(width, width)
+        self.expand = nn.Linear(width, 4 * width)
+        self.contract = nn.Linear(4 * width, width)
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def project(self, x: Float[Tensor, "b f s d"]) -> Float[Tensor, "3 b f s n c"]:
+        """Queries, keys and values of normalised tokens, split into heads."""
+        b, f, s, d = x.shape
+        heads = self.qkv(x).view(b, f, s, 3, d // self.head_width, self.head_width)
+        return heads.permute(3, 0, 1, 2, 4, 5)
+
+    def forward(
+        self, x: Float[Tensor, "b f s d"], embedded: Float[Tensor, "b f d"], *, meet: Meet
+    ) -> tuple[Float[Tensor, "b f s d"], tuple[Tensor, Tensor]]:
+        """Return the new tokens, and the raw keys and values of the frames.
+
+        ``meet`` turns queries, keys and values into what the tokens take from each other.
+        """
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(embedded)[:, :, None].chunk(6, -1)
+        hidden = F.layer_norm(x, x.shape[-1:]) * (1.0 + scale_a) + shift_a
+        q, k, v = self.project(hidden)
+        x = x + gate_a * self.merge(meet(q, k, v).reshape(x.shape))
+        hidden = F.layer_norm(x, x.shape[-1:]) * (1.0 + scale_m) + shift_m
+        x = x + gate_m * self.contract(F.silu(self.expand(hidden)))
+        return x, (k, v)
+
+
+def within_frames(q: Tensor, k: Tensor, v: Tensor, *, cos: Tensor, sin: Tensor) -> Float[Tensor, "b f s n c"]:
+    """Attention of every frame to itself, with rotary positions."""
+    q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+    return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)).view(q.shape)
+
+
+def between_frames(
+    q: Tensor, k: Tensor, v: Tensor, *, codes: Codes, links: Links, recalled: tuple[Tensor, Tensor] | None
+) -> Float[Tensor, "b f s n c"]:
+    """Attention of every frame to itself, to its links and to what is recalled, through PRoPE.
+
+    ``codes`` covers the frames first, then the recalled ones.
+    """
+    frames = q.shape[1]
+    if recalled is not None:
+        k, v = torch.cat([k, recalled[0].to(k)], dim=1), torch.cat([v, recalled[1].to(v)], dim=1)
+    into, out_of = codes.into[:, :frames], codes.out_of
+    q = applied(q, into.mT, codes.cos, codes.sin)
+    k = applied(k, out_of, codes.cos, codes.sin)
+    v = applied(v, out_of, codes.cos, codes.sin)
+    outputs = []
+    for i in range(frames):
+        seen = [i, *links[i], *range(frames, k.shape[1])]
+        keys, values = (torch.cat([part[:, j] for j in seen], dim=1) for part in (k, v))
+        outputs.append(attend(q[:, i], keys, values))
+    return applied(torch.stack(outputs, dim=1), into, codes.cos, -codes.sin)
+
+
+class Trunk(nn.Module):
+    """A stack of blocks; every fourth one attends beyond its own frame."""
+
+    def __init__(self, width: int, *, depth: int, head_width: int):
+        super().__init__()
+        self.head_width = head_width
+        self.blocks = nn.ModuleList(Block(width, head_width=head_width) for _ in range(depth))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b f s d"],
+        embedded: Float[Tensor, "b f d"],
+        *,
+        views: Views,
+        grid: tuple[int, int],
+        links: Links,
+        recall: Recall | None,
+    ) -> tuple[Float[Tensor, "b f s d"], list[tuple[Tensor, Tensor]]]:
+        """Return the new tokens and the raw keys and values of every memory block."""
+        everyone = views if recall is None else joined([views, recall.views])
+        codes = codes_of(everyone, reference=views.w2c[:, -1], grid=grid, head_width=self.head_width)
+        cos, sin = rope(grid, channels=self.head_width, device=x.device)
+        alone = partial(within_frames, cos=cos, sin=sin)
+        kept: list[tuple[Tensor, Tensor]] = []
+        for index, block in enumerate(self.blocks):
+            if index % MEMORY_EVERY != MEMORY_EVERY - 1:
+                x, _ = block(x, embedded, meet=alone)
+                continue
+            recalled = None if recall is None else (recall.keys[len(kept)], recall.values[len(kept)])
+            together = partial(between_frames, codes=codes, links=links, recalled=recalled)
+            x, pair = block(x, embedded, meet=together)
+            kept.append(pair)
+        return x, kept

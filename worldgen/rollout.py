@@ -1,0 +1,168 @@
+"""Rollout: the loop that grows a world along a camera path.
+
+Room: worldgen. Render what is known, recall what was seen before, imagine the rest, commit, remember.
+``grow`` yields after every committed chunk, so a progress bar, the viewer and tests share one loop;
+stopping anywhere and calling it again continues as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from memory.cache import Seen
+from memory.points import Points
+from memory.restore import restored_cache
+from memory.world import Chunk, PlannedPath, World, WorldError
+from render.cameras import Cameras
+from render.frames import Frames
+from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
+from worldgen.depth import PRIOR, DepthRange, range_of
+from worldgen.generator import Generator
+
+RECALLED_FRAMES = 2
+"""How many of the last frames the generator attends to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """Where the time of one chunk went, in milliseconds."""
+
+    render_ms: float
+    recall_ms: float
+    sample_ms: float
+    commit_ms: float
+    insert_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """One committed chunk and what it added to the world."""
+
+    chunk: Chunk
+    frames: Frames
+    points: Points
+    times: StepTimes
+
+
+class Growth:
+    """A world open for writing, with the state that is derived from it: cache and last frames."""
+
+    def __init__(self, world: World, generator: Generator):
+        """Rebuild the derived state from what is committed.
+
+        Raises:
+            WorldError: if the world is not open for writing.
+        """
+        if not world.writable:
+            raise WorldError(f"{world.path} is open for reading only; open it with writable=True to grow it")
+        self.world, self.generator = world, generator
+        self.cache, self.added = restored_cache(world)
+        self._ids = world.frame_ids()
+
+    @property
+    def units(self) -> SceneUnits:
+        """How this world measures; its first chunk fixes the depth range for good."""
+        low, high = self.world.chunks()[0].settings["depth_range"]
+        return SceneUnits(scale=self.world.scene.scale, span=DepthRange(low=low, high=high))
+
+    def begin(self, first: Frames | Cameras, *, seed: int) -> Chunk:
+        """Commit the first view of an empty world.
+
+        Args:
+            first: an RGB-D picture, a picture (no pixel has a valid depth), or just a camera; what
+                is missing is imagined.
+            seed: decides what is imagined.
+        """
+        given = isinstance(first, Frames) and bool(first.valid.any())
+        span = range_of(first.depth / self.world.scene.scale, first.valid) if given else PRIOR
+        units = SceneUnits(scale=self.world.scene.scale, span=span)
+        if given:
+            frames = first
+        else:
+            known = known_pictures(first) if isinstance(first, Frames) else nothing_known(first)
+            frames = self.generator(known, None, units=units, seed=frame_seed(seed, path=0, index=0))
+            if isinstance(first, Frames):
+                frames = dataclasses.replace(frames, rgb=first.rgb)
+        chunk, stored = self.world.commit(
+            frames,
+            given=given,
+            generator="input" if given else self.generator.name,
+            seed=seed,
+            settings={"depth_range": [span.low, span.high]},
+        )
+        self._remember(stored, self.cache.render(stored.cameras), ids=list(chunk.frame_ids), given=given)
+        return chunk
+
+    def plan(self, cameras: Cameras, *, seed: int, name: str) -> None:
+        """Store a camera path that :meth:`follow` will take, whatever happens to this process."""
+        self.world.plan(cameras, seed=seed, generator=self.generator.name, settings={"path": name})
+
+    def follow(self) -> Iterator[Grown]:
+        """Grow along the planned path to its end, a committed chunk at a time.
+
+        Raises:
+            WorldError: if the path was begun with another generator.
+        """
+        path = self.world.pending()
+        if path is None:
+            return
+        if path.generator != self.generator.name:
+            raise WorldError(
+                f"this path was begun with {path.generator} and cannot go on with {self.generator.name}; "
+                "use the weights and steps it was begun with"
+            )
+        for index in range(path.done, len(path.cameras)):
+            yield self._grown(path, index)
+
+    def _grown(self, path: PlannedPath, index: int) -> Grown:
+        camera = path.cameras[index : index + 1]
+        seed = frame_seed(path.seed, path=path.id, index=index)
+        clock = [time.perf_counter()]
+        seen = self.cache.render(camera)
+        clock.append(time.perf_counter())
+        recall = self.world.frames(self._ids[-RECALLED_FRAMES:])
+        clock.append(time.perf_counter())
+        frames = self.generator(known_from_cache(seen), recall, units=self.units, seed=seed)
+        clock.append(time.perf_counter())
+        chunk, stored = self.world.commit(
+            frames,
+            given=False,
+            generator=self.generator.name,
+            seed=seed,
+            settings={},
+            path=path.id,
+            path_start=index,
+        )
+        clock.append(time.perf_counter())
+        points = self._remember(stored, seen, ids=list(chunk.frame_ids), given=False)
+        clock.append(time.perf_counter())
+        spans = [1e3 * (after - before) for before, after in zip(clock, clock[1:], strict=False)]
+        names = [field.name for field in dataclasses.fields(StepTimes)]
+        times = StepTimes(**dict(zip(names, spans, strict=True)))
+        return Grown(chunk=chunk, frames=stored, points=points, times=times)
+
+    def _remember(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Points:
+        """Enter committed frames into the cache, and return the points that they added."""
+        points = self.cache.remember(frames, seen, ids=ids, given=given)
+        self.added.append(points)
+        self._ids.extend(ids)
+        return points
+
+
+def frame_seed(seed: int, *, path: int, index: int) -> int:
+    """A seed of its own for every frame of every path."""
+    digest = hashlib.blake2b(f"{seed}/{path}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def scene_scale(first: Frames | Cameras) -> float:
+    """World units in a scene unit: the median depth where one was measured, 1 where none was."""
+    if isinstance(first, Cameras) or not first.valid.any():
+        return 1.0
+    return float(torch.median(first.depth[first.valid]))

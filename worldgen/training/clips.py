@@ -1,0 +1,199 @@
+"""Training clips: short walks through procedural worlds, with what our own cache knew on the way.
+
+Room: worldgen. Clip ``i`` depends on ``i`` alone, so any worker can make any clip and a resumed run
+sees the clips it would have seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from memory.cache import Seen, WorldCache
+from render.frames import Frames, median_depth
+from worldgen.conditions import (
+    Known,
+    SceneUnits,
+    channels_of,
+    images_of,
+    known_from_cache,
+    known_pictures,
+    nothing_known,
+)
+from worldgen.depth import PRIOR, range_of
+from worldgen.model.attention import views_of
+from worldgen.worlds import random_scene, random_walk_cameras, render
+
+FIRST_HELD_OUT_SEED = 1_000_000_000
+"""Scenes from this seed on are never trained on."""
+
+STARTS = ("nothing", "picture", "known", "cache")
+START_CHANCES = (0.2, 0.2, 0.3, 0.3)
+"""How much is known of a clip's first frame: nothing, its colour, all of it, or what a cache shows."""
+
+SKIP_CHANCE = 0.25
+"""Chance that a frame of a clip does not enter the cache."""
+
+DEGRADED_CHANCE = 0.4
+"""Chance that a frame enters the cache with the errors that an imagined frame would have (A12.4)."""
+
+DROPPED_CHANCE = 0.08
+"""Chance that nothing is known of a later frame of a clip."""
+
+PRIOR_CHANCE = 0.3
+"""Chance that a clip whose depth is known is coded with the prior range all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One training clip, as the model reads it; a batch axis in front once collated."""
+
+    images: Float[Tensor, "*b f 4 h w"]
+    condition: Float[Tensor, "*b f 11 h w"]
+    w2c: Float[Tensor, "*b f 4 4"]
+    K_norm: Float[Tensor, "*b f 4"]
+    given: Bool[Tensor, "*b f"]
+    """Frames that are fully known: context without noise and without loss."""
+
+
+def collated(clips: list[Clip]) -> Clip:
+    """Several clips as one batch."""
+    names = [field.name for field in dataclasses.fields(Clip)]
+    return Clip(**{name: torch.stack([getattr(clip, name) for clip in clips]) for name in names})
+
+
+class Clips(Dataset[Clip]):
+    """Clips by index; see the module's docstring."""
+
+    def __init__(self, *, size: int, frames: int, seed: int):
+        """Describe the clips.
+
+        Args:
+            size: pixels a side.
+            frames: frames a clip.
+            seed: another seed gives other clips; scene seeds stay below ``FIRST_HELD_OUT_SEED``.
+        """
+        self._size, self._frames, self._seed = size, frames, seed
+
+    def __len__(self) -> int:
+        return FIRST_HELD_OUT_SEED
+
+    def __getitem__(self, index: int) -> Clip:
+        rng = np.random.default_rng((self._seed, index))
+        scene = random_scene(int(rng.integers(FIRST_HELD_OUT_SEED)))
+        cameras = random_walk_cameras(
+            scene,
+            n=self._frames + 1,
+            seed=int(rng.integers(1 << 31)),
+            width=self._size,
+            height=self._size,
+        )
+        order = torch.from_numpy(_order(self._frames + 1, rng))
+        return clip_of(render(scene, cameras[order]), rng=rng)
+
+
+def _order(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Forwards, backwards, or as frames come when a place is visited again."""
+    kind = rng.random()
+    if kind < 0.4:
+        return np.arange(count)
+    if kind < 0.6:
+        return np.arange(count)[::-1].copy()
+    return rng.permutation(count)
+
+
+def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
+    """A clip from exact frames; the first frame may serve as the source of a cache only."""
+    start = STARTS[int(rng.choice(len(STARTS), p=START_CHANCES))]
+    source, targets = frames[:1], frames[1:]
+    cache = WorldCache()
+    if start == "cache":
+        cache.insert(_degraded(source, rng), ids=[0])
+    seens: list[Seen] = []
+    for i in range(len(targets)):
+        target = targets[i : i + 1]
+        seens.append(cache.render(target.cameras))
+        if i == 0 or rng.random() > SKIP_CHANCE:
+            cache.insert(_degraded(target, rng), ids=[i + 1])
+    units = _units(targets, start=start, source=source, rng=rng)
+    known = [_first(start, targets[:1], seens[0])]
+    for i in range(1, len(targets)):
+        dropped = rng.random() < DROPPED_CHANCE
+        camera = targets.cameras[i : i + 1]
+        known.append(nothing_known(camera) if dropped else known_from_cache(_torn(seens[i], rng)))
+    views = views_of(targets.cameras, scale=units.scale)
+    given = torch.zeros(len(targets), dtype=torch.bool)
+    given[0] = start == "known"
+    return Clip(
+        images=images_of(targets, units)[0],
+        condition=torch.cat([channels_of(part, units) for part in known], dim=1)[0],
+        w2c=views.w2c[0],
+        K_norm=views.K_norm[0],
+        given=given,
+    )
+
+
+def _first(start: str, frame: Frames, seen: Seen) -> Known:
+    if start == "nothing":
+        return nothing_known(frame.cameras)
+    if start == "picture":
+        return known_pictures(dataclasses.replace(frame, valid=torch.zeros_like(frame.valid)))
+    return known_pictures(frame) if start == "known" else known_from_cache(seen)
+
+
+def _units(targets: Frames, *, start: str, source: Frames, rng: np.random.Generator) -> SceneUnits:
+    """Scale and depth range as ``grow`` would choose them, varied where the world decides."""
+    first = source if start == "cache" else targets[:1]
+    scale = median_depth(first)
+    if start in ("nothing", "picture"):
+        return SceneUnits(scale=scale, span=PRIOR)
+    scale *= math.exp(rng.uniform(-math.log(2.0), math.log(2.0)))
+    if rng.random() < PRIOR_CHANCE:
+        return SceneUnits(scale=scale, span=PRIOR)
+    return SceneUnits(scale=scale, span=range_of(first.depth / scale, first.valid))
+
+
+def _degraded(frame: Frames, rng: np.random.Generator) -> Frames:
+    """Sometimes a frame as a model might have imagined it: off in colour and depth, less trusted."""
+    if rng.random() > DEGRADED_CHANCE:
+        return frame
+    h, w = frame.depth.shape[1:3]
+    field = torch.from_numpy(rng.standard_normal((1, 1, 4, 4))).float()
+    field = torch.nn.functional.interpolate(field, (h, w), mode="bicubic", align_corners=False)
+    warp = torch.exp(rng.uniform(0.0, 0.015) * field[0, 0, None, ..., None] + rng.normal(0.0, 0.01))
+    gain = torch.from_numpy(rng.uniform(0.93, 1.07, (1, 1, 1, 3))).float()
+    noise = torch.from_numpy(rng.standard_normal(frame.rgb.shape)).float() * rng.uniform(0.0, 0.03)
+    trust = rng.uniform(0.2, 0.9)
+    return dataclasses.replace(
+        frame,
+        rgb=(frame.rgb * gain + noise).clamp(0.0, 1.0),
+        depth=frame.depth * warp,
+        confidence=frame.confidence * trust,
+    )
+
+
+def _torn(seen: Seen, rng: np.random.Generator) -> Seen:
+    """Sometimes a render with rectangles missing, so that holes of every shape are learned."""
+    if rng.random() > 0.2:
+        return seen
+    kept = torch.ones_like(seen.mask)
+    h, w = kept.shape[1:3]
+    for _ in range(int(rng.integers(1, 4))):
+        height, width = (int(rng.integers(side // 8, side // 2)) for side in (h, w))
+        top, left = int(rng.integers(h - height)), int(rng.integers(w - width))
+        kept[:, top : top + height, left : left + width] = False
+    return dataclasses.replace(
+        seen,
+        mask=seen.mask & kept,
+        rgb=seen.rgb * kept,
+        depth=seen.depth * kept,
+        confidence=seen.confidence * kept,
+        offset=seen.offset * kept,
+    )

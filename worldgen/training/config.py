@@ -1,0 +1,95 @@
+"""Training configurations: a TOML file is the whole recipe.
+
+Room: worldgen. Unknown keys are refused, so a misspelt knob is an error and not a silent default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldgen.model.rgbd import TOKEN_PIXELS, ModelConfig
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stretch of training at one resolution."""
+
+    size: int
+    """Pixels a side; a multiple of 8."""
+
+    frames: int
+    """Frames to train on."""
+
+    batch_clips: int = 4
+    """Clips a step."""
+
+    def __post_init__(self) -> None:
+        if self.size <= 0 or self.size % TOKEN_PIXELS or min(self.frames, self.batch_clips) <= 0:
+            raise ValueError(f"a stage needs frames and a size that {TOKEN_PIXELS} divides, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the weights, but the machine."""
+
+    model: ModelConfig
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    clip_frames: int = 4
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 200
+    cooldown: float = 0.25
+    """Share of the frames, at the end, over which the learning rate falls to zero."""
+
+    ema: float = 0.9995
+    """Decay of the averaged weights a step; they are what is evaluated and shipped."""
+
+    depth_weight: float = 0.5
+
+    @property
+    def total_frames(self) -> int:
+        return sum(stage.frames for stage in self.stages)
+
+    def stage_at(self, frames: int) -> Stage:
+        """The stage that training is in after ``frames`` frames."""
+        for stage in self.stages:
+            if frames < stage.frames:
+                return stage
+            frames -= stage.frames
+        return self.stages[-1]
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a configuration; ``path`` may be the name of one that ships with the package.
+
+    Raises:
+        ValueError: if there is no such file, or it holds an unknown or missing key.
+    """
+    shipped = CONFIGS / f"{path}.toml"
+    file = shipped if not path.suffix and shipped.is_file() else path
+    if not file.is_file():
+        names = ", ".join(sorted(found.stem for found in CONFIGS.glob("*.toml")))
+        raise ValueError(f"there is no training configuration at {path}; give a TOML file or one of: {names}")
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        model = _built(ModelConfig, table.pop("model", {}))
+        stages = tuple(_built(Stage, stage) for stage in table.pop("stages"))
+        return _built(TrainConfig, {**table, "model": model, "stages": stages})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is no training configuration: {error}") from error
+
+
+def _built(kind: type, table: dict[str, Any]) -> Any:
+    names = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(table) - names)
+    if unknown:
+        raise KeyError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(names))})")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return kind(**values)

@@ -1,0 +1,190 @@
+"""The trainer: diffusion forcing on short clips, resumable at any step.
+
+Room: worldgen. Every frame of a clip has a noise level of its own (algorithms A4.1); frames attend to
+a random choice of the frames before them; frames that are given carry no noise and no loss.
+``train`` yields after every step, so a progress bar, a log and a test use the same loop.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from worldgen.flow import logit_normal_times, noised, velocity_loss
+from worldgen.model.attention import Views
+from worldgen.model.rgbd import RGBDModel
+from worldgen.model.trunk import Links
+from worldgen.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from worldgen.training.clips import Clip, Clips, collated
+from worldgen.training.config import Stage, TrainConfig
+
+EQUAL_LEVEL_CHANCE = 0.2
+"""Chance that all frames of a clip share one noise level."""
+
+LINK_CHANCE = 0.7
+"""Chance that a frame attends to an earlier one."""
+
+GRADIENT_NORM = 1.0
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one step of training did."""
+
+    progress: Progress
+    size: int
+    frames: int
+    """Frames in this step."""
+
+    loss: float
+    rgb_error: float
+    """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels."""
+
+    depth_error: float
+    """Mean absolute error of the predicted depth code, over all noise levels."""
+
+    learning_rate: float
+    elapsed_s: float
+
+
+def train(
+    config: TrainConfig, folder: Path, *, device: torch.device, save_every: int = 100, workers: int = 1
+) -> Iterator[Step]:
+    """Train until the configuration's frames are used up; continues what ``folder`` holds.
+
+    Args:
+        config: the recipe.
+        folder: where ``checkpoint.safetensors`` lives.
+        device: where the model trains.
+        save_every: steps between checkpoints; one is also written at the end.
+        workers: processes that render clips.
+    """
+    torch.manual_seed(config.seed)
+    model = RGBDModel(config.model).to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
+    optimizers = optimizers_of(model, config)
+    state = {"model": model, "average": average, "optimizers": optimizers, "config": config}
+    path = folder / CHECKPOINT
+    progress = load_checkpoint(path, **state) if path.is_file() else Progress()
+    while progress.frames < config.total_frames:
+        stage = config.stage_at(progress.frames)
+        for clip in _batches(config, stage, progress, workers=workers):
+            started = time.perf_counter()
+            rate = learning_rate(config, progress)
+            errors = _step(model, clip, optimizers, rate=rate, config=config, seed=progress.step, device=device)
+            _update_average(average, model, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
+            progress = replace(
+                progress,
+                step=progress.step + 1,
+                frames=progress.frames + config.clip_frames * stage.batch_clips,
+                clips=progress.clips + stage.batch_clips,
+            )
+            is_last = progress.frames >= config.total_frames
+            if is_last or progress.step % save_every == 0:
+                save_checkpoint(path, progress=progress, **state)
+            elapsed = time.perf_counter() - started
+            yield Step(progress=progress, size=stage.size, frames=len(clip.given) * config.clip_frames, learning_rate=rate, elapsed_s=elapsed, **errors)
+            if is_last or config.stage_at(progress.frames) is not stage:
+                break
+
+
+def optimizers_of(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the trunk, AdamW for all else; both take the same learning rate."""
+    named = list(model.named_parameters())
+    is_matrix = {name: p.ndim == 2 and ".blocks." in name and "modulation" not in name for name, p in named}
+    matrices = [p for name, p in named if is_matrix[name]]
+    others = [p for name, p in named if not is_matrix[name]]
+    kind = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    return [
+        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **kind),
+        torch.optim.AdamW(others, betas=(0.9, 0.98), **kind),
+    ]
+
+
+def learning_rate(config: TrainConfig, progress: Progress) -> float:
+    """Linear warm-up, a plateau, and a linear fall to zero over the last part of the frames."""
+    warm = min(1.0, (progress.step + 1) / max(1, config.warmup_steps))
+    left = (config.total_frames - progress.frames) / config.total_frames
+    return config.learning_rate * warm * min(1.0, left / max(config.cooldown, 1e-9))
+
+
+def _batches(config: TrainConfig, stage: Stage, progress: Progress, *, workers: int) -> DataLoader[Clip]:
+    """Batches of clips from the next unseen one on; clip ``i`` is the same whoever makes it."""
+    clips = Clips(size=stage.size, frames=config.clip_frames, seed=config.seed)
+    return DataLoader(
+        clips,
+        batch_size=stage.batch_clips,
+        sampler=range(progress.clips, len(clips)),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collated,
+        multiprocessing_context="spawn" if workers else None,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _step(
+    model: RGBDModel,
+    clip: Clip,
+    optimizers: list[torch.optim.Optimizer],
+    *,
+    rate: float,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + seed)
+    t = noise_levels(clip.given, rng=rng)
+    noise = torch.randn(clip.images.shape, generator=rng).to(device)
+    links = random_links(clip.images.shape[1], rng=rng)
+    clean, t = clip.images.to(device), t.to(device)
+    views = Views(w2c=clip.w2c.to(device), K_norm=clip.K_norm.to(device))
+    with torch.autocast(device.type, torch.bfloat16):
+        predicted = model(
+            noised(clean, noise, t), t, condition=clip.condition.to(device), views=views, links=links
+        )
+    weight = (t > 0).float()[:, :, None, None, None]
+    loss = velocity_loss(predicted, clean, t) * weight
+    share = weight.mean().clamp_min(1e-6)
+    total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
+    total.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    error = (predicted.detach() - clean) * weight
+    return {
+        "loss": float(total.detach()),
+        "rgb_error": float(error[:, :, :3].square().mean() / share),
+        "depth_error": float(error[:, :, 3:].abs().mean() / share),
+    }
+
+
+def noise_levels(given: Bool[Tensor, "b f"], *, rng: torch.Generator) -> Float[Tensor, "b f"]:
+    """One level a frame; sometimes one a clip; none where a frame is given."""
+    b, f = given.shape
+    t = logit_normal_times((b, f), rng=rng)
+    is_equal = torch.rand(b, 1, generator=rng) < EQUAL_LEVEL_CHANCE
+    return torch.where(is_equal, t[:, -1:], t).masked_fill(given, 0.0)
+
+
+def random_links(frames: int, *, rng: torch.Generator) -> Links:
+    """A random choice of earlier frames for every frame of a clip."""
+    chosen = torch.rand(frames, frames, generator=rng) < LINK_CHANCE
+    return tuple(tuple(j for j in range(i) if chosen[i, j]) for i in range(frames))
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, model: nn.Module, *, decay: float) -> None:
+    targets, sources = list(average.parameters()), list(model.parameters())
+    torch._foreach_lerp_(targets, sources, 1.0 - decay)

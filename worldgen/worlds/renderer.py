@@ -1,0 +1,75 @@
+"""Pictures of a scene: exact z-depth and anti-aliased colour for any pinhole cameras.
+
+Room: worldgen.worlds; training and tests call ``render``. Depth is that of the ray through each
+pixel centre. Colour is a function of the surface point (no highlights, no reflections), filtered to
+the size of a pixel, so views agree with each other.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from render.cameras import Cameras
+from render.frames import Frames
+from worldgen.worlds._raster import draw_rows, smooth_rows
+from worldgen.worlds.scene import Scene
+
+BAND_ROWS = 32
+"""Rows that one thread draws at a time; a multiple of the kernels' tiles."""
+
+
+def render(scene: Scene, cameras: Cameras, *, smooth: bool = True, threads: int = 1) -> Frames:
+    """Take one picture per camera.
+
+    Args:
+        scene: where.
+        cameras: whence; their origins should be in free space.
+        smooth: whether to anti-alias the edges between faces. Depth is the same either way.
+        threads: how many threads draw; any number gives the same pictures.
+
+    Returns:
+        Frames whose every pixel is valid (the sky is a distant dome) with confidence 1.
+    """
+    n, height, width = len(cameras), cameras.height, cameras.width
+    rows = camera_rows(cameras)
+    depth = np.empty((n, height, width), np.float32)
+    ids = np.empty((n, height, width), np.int32)
+    rgb = np.empty((n, height, width, 3), np.float32)
+    step = height if threads == 1 else BAND_ROWS
+    bands = [(k, top, min(top + step, height)) for k in range(n) for top in range(0, height, step)]
+
+    def draw(band: tuple[int, int, int]) -> None:
+        k, top, end = band
+        draw_rows(scene.world, rows[k], top, end, depth[k], ids[k], rgb[k])
+
+    def soften(band: tuple[int, int, int]) -> None:
+        k, top, end = band
+        smooth_rows(scene.world, rows[k], top, end, ids[k], rgb[k])
+
+    passes = (draw, soften) if smooth else (draw,)
+    if threads == 1:
+        for work in passes:
+            list(map(work, bands))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            for work in passes:
+                list(pool.map(work, bands))
+    return Frames(
+        rgb=torch.from_numpy(rgb),
+        depth=torch.from_numpy(depth)[..., None],
+        valid=torch.ones((n, height, width, 1), dtype=torch.bool),
+        confidence=torch.ones((n, height, width, 1)),
+        cameras=cameras,
+    )
+
+
+def camera_rows(cameras: Cameras) -> Float[np.ndarray, "n 18"]:
+    """Cameras as the kernels read them: c2w row by row, then fx, fy, cx, cy, 1 / fx, 1 / fy."""
+    c2w = cameras.c2w.detach().cpu().double().numpy()[:, :3].reshape(-1, 12)
+    K = cameras.K.detach().cpu().double().numpy()
+    lens = np.stack([K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2]], axis=1)
+    return np.concatenate([c2w, lens, 1.0 / lens[:, :2]], axis=1)
