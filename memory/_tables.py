@@ -103,15 +103,17 @@ def next_id(index: Index, table: str) -> int:
 
 
 def newest_unfinished_path(index: Index, chain: list[Chunk]) -> PlannedPath | None:
-    """The newest path that began in ``chain`` and has cameras left."""
+    """The newest path that began in ``chain``, if it has cameras left; it supersedes all older ones."""
     at_head = {chunk.id for chunk in chain}
     done = {chunk.path: chunk.path_start + len(chunk.frame_ids) for chunk in chain}
     for number, after, cameras in index.rows("SELECT id, after, cameras FROM paths ORDER BY id DESC"):
+        if after is not None and after not in at_head:
+            continue
         progress = done.get(number, 0)
-        is_left = progress < integer(cameras, f"cameras of path {number!r:.20}")
-        if is_left and (after is None or after in at_head):
-            row = index.rows(f"SELECT {PATH_COLUMNS} FROM paths WHERE id = ?", number)[0]
-            return path_from_row(row, done=progress)
+        if progress >= integer(cameras, f"cameras of path {number!r:.20}"):
+            return None
+        row = index.rows(f"SELECT {PATH_COLUMNS} FROM paths WHERE id = ?", number)[0]
+        return path_from_row(row, done=progress)
     return None
 
 

@@ -236,7 +236,7 @@ class World:
         return path.id
 
     def pending(self) -> PlannedPath | None:
-        """The newest path at the head that has cameras left; commits carry its number on."""
+        """The newest path at the head, if it has cameras left; older ones are superseded."""
         return _tables.newest_unfinished_path(self._index, self.chunks())
 
     def verify(self) -> list[str]:

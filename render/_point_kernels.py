@@ -1,5 +1,6 @@
 """Compiled kernels of point rendering and depth geometry. Private to render.
 
+``no_type_check`` keeps run-time shape checkers from wrapping what numba has to compile and cache.
 Every kernel releases the interpreter lock and runs on the calling thread: results do not depend on
 how many threads there are. No fast-math: the torch twins must agree.
 """
@@ -7,6 +8,7 @@ how many threads there are. No fast-math: the torch twins must agree.
 from __future__ import annotations
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -15,6 +17,7 @@ EMPTY = -1
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def draw_points(positions, radii, w2c, K, near, depth, winner):
     """Z-buffer ``positions`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
 
@@ -49,6 +52,7 @@ def draw_points(positions, radii, w2c, K, near, depth, winner):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def planar_spread(inverse_depth, valid, radius, spread):
     """Largest relative departure of inverse depth from its tangent plane in a window.
 
@@ -76,6 +80,7 @@ def planar_spread(inverse_depth, valid, radius, spread):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _slope(image, valid, i, j, di, dj):
     """The smaller of the two one-sided differences, so that one side of a step keeps its own slope."""
     height, width = image.shape
@@ -93,6 +98,7 @@ def _slope(image, valid, i, j, di, dj):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def surface_normals(points, depth, valid, edge, origin, normals):
     """Unit normals of a lifted depth map, towards the camera; zero where there is no neighbour.
 
@@ -122,6 +128,7 @@ def surface_normals(points, depth, valid, edge, origin, normals):
 
 
 @njit(nogil=True, cache=True)
+@no_type_check
 def _tangent(points, depth, valid, edge, i, j, di, dj):
     """Central difference where both neighbours are on the surface, one-sided where one is."""
     height, width = depth.shape

@@ -63,9 +63,7 @@ class Cameras:
         return dataclasses.replace(self, c2w=self.c2w.to(device), K=self.K.to(device))
 
 
-def intrinsics_from_fov(
-    fov_x: float, *, width: int, height: int, n: int = 1
-) -> Float[Tensor, "n 3 3"]:
+def intrinsics_from_fov(fov_x: float, *, width: int, height: int, n: int = 1) -> Float[Tensor, "n 3 3"]:
     """Intrinsics of ``n`` centred cameras with square pixels; ``fov_x`` is horizontal, in radians."""
     if not 0.0 < fov_x < math.pi:
         raise ValueError(f"a field of view must lie between 0 and 180 degrees, got {math.degrees(fov_x):g}")

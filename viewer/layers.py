@@ -139,7 +139,7 @@ class Layers:
             self._splats[index].set_gaussians(**gaussians)
         else:
             name = f"/splats/{index:04d}"
-            node = self._server.scene.add_gaussian_splats(name, **gaussians)
+            node = self._server.scene.add_gaussian_splats(name, **gaussians, scale=self._unit)
             self._splats.append(node)
 
     def _draw_points(self, index: int) -> None:

@@ -1,1 +1,63 @@
-"""worldgen."""
+"""worldgen: grow 3D worlds one can walk through.
+
+Room: worldgen. ``import worldgen`` re-exports what scripts need, lazily, so that scripts never import
+the generic names ``memory``, ``render`` and ``viewer`` themselves, and ``worldgen --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+ROOMS = ("render", "memory", "worldgen", "reconstruct", "viewer")
+
+_HOMES = {
+    "Cameras": "render.cameras",
+    "Frames": "render.frames",
+    "Gaussians": "render.gaussians",
+    "Growth": "worldgen.rollout",
+    "RGBDGenerator": "worldgen.generator",
+    "SceneInfo": "memory.world",
+    "World": "memory.world",
+    "WorldCache": "memory.cache",
+    "WorldError": "memory.world",
+    "load_path": "render.paths",
+    "orbit": "render.paths",
+    "path_named": "render.paths",
+    "random_scene": "worldgen.worlds",
+    "random_walk_cameras": "worldgen.worlds",
+    "save_path": "render.paths",
+    "there_and_back": "render.paths",
+    "turn": "render.paths",
+    "walk": "render.paths",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'worldgen' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _check_rooms() -> None:
+    """Our packages have generic names: say so at once if another file answers to one of them."""
+    home = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        spec = find_spec(room)
+        origin = None if spec is None or spec.origin is None else Path(spec.origin).resolve()
+        if origin is None or origin.parent.parent != home:
+            raise ImportError(
+                f"worldgen needs its own package {room!r} beside it in {home}, but Python finds "
+                f"{origin or 'nothing'}; rename or remove what shadows it"
+            )
+
+
+_check_rooms()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +24,7 @@ DEFAULT_WEIGHTS = "tiny"
 MAX_WEIGHTS_BYTES = 1 << 30
 
 
+@runtime_checkable
 class Generator(Protocol):
     """Anything that can imagine views of a world."""
 
@@ -98,7 +99,7 @@ def weights_path(weights: Path | str) -> Path:
         names = ", ".join(sorted(found.stem for found in WEIGHTS.glob("*.safetensors"))) or "none"
         raise ValueError(f"there are no weights at {weights}; give a .safetensors file or one of: {names}")
     if path.stat().st_size > MAX_WEIGHTS_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_WEIGHTS_BYTES >> 20} MiB; these are not weights of ours")
+        raise ValueError(f"{path} has over {MAX_WEIGHTS_BYTES >> 20} MiB; these are not our weights")
     return path
 
 

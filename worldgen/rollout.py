@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from memory.cache import Seen
 from memory.points import Points
 from memory.restore import restored_cache
-from memory.world import Chunk, PlannedPath, World, WorldError
+from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError
 from render.cameras import Cameras
 from render.frames import Frames
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
@@ -142,7 +145,7 @@ class Growth:
         clock.append(time.perf_counter())
         points = self._remember(stored, seen, ids=list(chunk.frame_ids), given=False)
         clock.append(time.perf_counter())
-        spans = [1e3 * (after - before) for before, after in zip(clock, clock[1:], strict=False)]
+        spans = [1e3 * (after - before) for before, after in itertools.pairwise(clock)]
         names = [field.name for field in dataclasses.fields(StepTimes)]
         times = StepTimes(**dict(zip(names, spans, strict=True)))
         return Grown(chunk=chunk, frames=stored, points=points, times=times)
@@ -153,6 +156,47 @@ class Growth:
         self.added.append(points)
         self._ids.extend(ids)
         return points
+
+
+def start(
+    path: Path,
+    info: SceneInfo,
+    first: Frames | Cameras,
+    *,
+    cameras: Cameras,
+    generator: Generator,
+    seed: int,
+    name: str,
+) -> None:
+    """Make a world that has its first view and the whole plan of its path; :meth:`Growth.follow` does the rest.
+
+    The folder appears under its name when both are in it, so a crash leaves no world that cannot be
+    finished.
+
+    Args:
+        path: folder of the new world.
+        info: what the first view fixes.
+        first: see :meth:`Growth.begin`.
+        cameras: the path; its first camera is that of the first view.
+        generator: imagines what is missing of the first view.
+        seed: decides everything that is imagined.
+        name: what the path is called.
+    """
+    path = path.absolute()
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise WorldError(f"{path} exists already; name a new folder, or grow that world on with extend")
+    draft = path.with_name(f".{path.name}.starting")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        with World.create(draft, info) as world:
+            growth = Growth(world, generator)
+            growth.begin(first, seed=seed)
+            if len(cameras) > 1:
+                growth.plan(cameras[1:], seed=seed, name=name)
+        draft.replace(path)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def frame_seed(seed: int, *, path: int, index: int) -> int:

@@ -1,6 +1,8 @@
 """The viewer in a real browser: headless Chromium draws the world and clicks its buttons."""
 
+import dataclasses
 import io
+import math
 import os
 import shutil
 import socket
@@ -36,7 +38,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 """Software rendering on a busy machine is slow."""
 
 
@@ -44,7 +46,16 @@ ALIKE = 0.045
 """Mean difference of colour. The blur of 64 x 48 splats alone is 0.02 to 0.033; a mirrored picture is off
 by 0.07, the next frame by 0.12. Poses are compared exactly."""
 
-CAMERAS = look(3, first_yaw=-0.2)
+
+def tilted(cameras: Cameras) -> Cameras:
+    """The same cameras, the last with its head to one side."""
+    roll, c2w = torch.eye(4), cameras.c2w.clone()
+    roll[:2, :2] = torch.tensor([[math.cos(0.2), -math.sin(0.2)], [math.sin(0.2), math.cos(0.2)]])
+    c2w[-1] = c2w[-1] @ roll
+    return dataclasses.replace(cameras, c2w=c2w)
+
+
+CAMERAS = tilted(look(3, first_yaw=-0.2))
 
 
 def chromium(bundled: str) -> str:

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = command.run()
     except (ValueError, FileExistsError, FileNotFoundError) as error:
-        print(f"worldgen: {error}", file=sys.stderr)
+        sys.stderr.write(f"worldgen: {error}\n")
         status = 2
     except KeyboardInterrupt:
         status = 130

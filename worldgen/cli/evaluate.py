@@ -98,8 +98,20 @@ def _show(table: dict[int, Scores]) -> None:
     first = rows[0]
     lines = [
         ("PSNR, known pixels (dB)", "psnr_known", first.psnr_known_raw, "{:.2f}", "raw render + 1.0"),
-        ("depth-code error, known pixels", "depth_known", first.depth_known_raw, "{:.4f}", "half the raw render's"),
-        ("Frechet distance, holes", "frechet_holes", first.frechet_holes_filled, "{:.4f}", "half the nearest fill's"),
+        (
+            "depth-code error, known pixels",
+            "depth_known",
+            first.depth_known_raw,
+            "{:.4f}",
+            "half the raw render's",
+        ),
+        (
+            "Frechet distance, holes",
+            "frechet_holes",
+            first.frechet_holes_filled,
+            "{:.4f}",
+            "half the nearest fill's",
+        ),
         ("PSNR, holes (dB)", "psnr_holes", first.psnr_holes_filled, "{:.2f}", ""),
         ("time a frame (ms)", "ms_a_frame", None, "{:.0f}", ""),
     ]

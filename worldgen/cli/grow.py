@@ -58,7 +58,7 @@ class Grow:
     def run(self) -> int:
         from memory.world import SceneInfo, World
         from worldgen.cli.inputs import first_view, path_from
-        from worldgen.rollout import Growth, scene_scale
+        from worldgen.rollout import Growth, scene_scale, start
 
         generator = _generator(self.model, self.steps)
         first = first_view(
@@ -73,11 +73,9 @@ class Grow:
             units="scene" if self.depth is None else "metres", scale=scene_scale(first), up=(0.0, -1.0, 0.0)
         )
         cameras = path_from(self.path, camera, frames=self.frames, up=info.up, scale=info.scale)  # type: ignore[arg-type]
-        with World.create(self.out, info) as world:
+        start(self.out, info, first, cameras=cameras, generator=generator, seed=self.seed, name=self.path)
+        with World.open(self.out, writable=True) as world:
             growth = Growth(world, generator)
-            growth.begin(first, seed=self.seed)
-            if len(cameras) > 1:
-                growth.plan(cameras[1:], seed=self.seed, name=self.path)
             _follow(growth, title=f"growing {self.out.name}", before=1, total=len(cameras))
         _tell(self.out)
         return 0
@@ -91,7 +89,7 @@ class Extend:
     """Folder of the world."""
 
     resume: bool = False
-    """Finish the interrupted path instead of beginning another."""
+    """Finish the interrupted path; without this a new one begins and the old one is given up."""
 
     seed: int = 0
     """Decides everything that is imagined."""
@@ -115,11 +113,9 @@ class Extend:
 
         with World.open(self.world, writable=True) as world:
             if world.head is None:
-                raise WorldError(f"{self.world} was interrupted before its first frame; delete it and grow it again")
-            pending = world.pending()
-            if not self.resume and pending is not None:
-                left = len(pending.cameras) - pending.done
-                raise WorldError(f"{self.world} has {left} frames of a path left; finish them with --resume first")
+                raise WorldError(
+                    f"{self.world} was interrupted before its first frame; delete it and grow it again"
+                )
             growth = Growth(world, _generator(self.model, self.steps))
             if not self.resume:
                 last = world.cameras(world.frame_ids()[-1:])
@@ -131,7 +127,9 @@ class Extend:
             if pending is None:
                 print(f"{self.world} has no interrupted path; nothing to do")  # noqa: T201
                 return 0
-            _follow(growth, title=f"growing {self.world.name}", before=pending.done, total=len(pending.cameras))
+            _follow(
+                growth, title=f"growing {self.world.name}", before=pending.done, total=len(pending.cameras)
+            )
         _tell(self.world)
         return 0
 

@@ -56,7 +56,10 @@ def first_view(
             f"{depth} is {z.shape[2]}x{z.shape[1]} but {image} is {width}x{height}; depth must be registered "
             "to the picture, pixel by pixel"
         )
-    z, known = _square(z, size, mode="nearest-exact"), _square(valid.float(), size, mode="nearest-exact") > 0.5
+    z, known = (
+        _square(z, size, mode="nearest-exact"),
+        _square(valid.float(), size, mode="nearest-exact") > 0.5,
+    )
     if not known.any():
         raise ValueError(f"{depth} measures nothing in the central square of the picture")
     return dataclasses.replace(frames, depth=z.masked_fill(~known, 0.0), valid=known)
@@ -75,7 +78,9 @@ def _square(image: Float[Tensor, "1 h w c"], size: int, *, mode: str) -> Float[T
     return F.interpolate(cropped, (size, size), mode=mode).permute(0, 2, 3, 1).contiguous()
 
 
-def path_from(text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float) -> Cameras:
+def path_from(
+    text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
+) -> Cameras:
     """The camera path that ``--path`` names: a preset or a JSON file.
 
     A preset starts at ``start``, which is the first of its ``frames`` cameras. A file's poses are
@@ -96,6 +101,10 @@ def path_from(text: str, start: Cameras, *, frames: int, up: tuple[float, float,
 def picture_size(text: str) -> tuple[int, int]:
     """Width and height from ``WxH``."""
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 4096 and 16 <= int(height) <= 4096):
-        raise ValueError(f"--size is WIDTHxHEIGHT with 16 to 4096 pixels a side, such as 640x480, got {text!r}")
+    if not (
+        width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 4096 and 16 <= int(height) <= 4096
+    ):
+        raise ValueError(
+            f"--size is WIDTHxHEIGHT with 16 to 4096 pixels a side, such as 640x480, got {text!r}"
+        )
     return int(width), int(height)

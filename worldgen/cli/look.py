@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from memory.cache import WorldCache
     from memory.world import World
     from render.cameras import Cameras
+    from render.gaussians import Gaussians
 
 Positional = tyro.conf.Positional
+SHEET_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,31 @@ class Info:
     verify: bool = False
     """Check every file against its checksum; exit status 1 if one is damaged."""
 
+    sheet: Path | None = None
+    """Also write a contact sheet of all frames, colour over depth, as a PNG."""
+
     def run(self) -> int:
+        from memory.pictures import contact_sheet, write_png
         from memory.world import World
 
         with World.open(self.world) as world:
-            facts = _facts(world)
+            faults = world.verify() if self.verify else []
+            facts = _facts(world, is_sound=not faults)
             if self.verify:
-                facts["faults"] = world.verify()
+                facts["faults"] = faults
+            if self.sheet is not None and not faults:
+                write_png(self.sheet, contact_sheet(world.frames(), columns=SHEET_COLUMNS))
+                facts["sheet"] = str(self.sheet)
         if self.json:
             print(json.dumps(facts, indent=2))  # noqa: T201
         else:
             for name, value in facts.items():
                 print(f"{name.replace('_', ' '):>12}  {value}")  # noqa: T201
-        return 1 if facts.get("faults") else 0
+        return 1 if faults else 0
 
 
-def _facts(world: World) -> dict[str, Any]:
+def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
+    """What there is to say; points are counted by rebuilding the cache, which needs sound frames."""
     from memory.restore import restored_cache
 
     ids, pending = world.frame_ids(), world.pending()
@@ -57,7 +68,7 @@ def _facts(world: World) -> dict[str, Any]:
         "world": str(world.path),
         "frames": len(ids),
         "chunks": len(world.chunks()),
-        "points": len(restored_cache(world)[0]) if ids else 0,
+        "points": len(restored_cache(world)[0]) if ids and is_sound else None,
         "units": world.scene.units,
         "scale": world.scene.scale,
         "pending": 0 if pending is None else len(pending.cameras) - pending.done,
@@ -84,17 +95,27 @@ class Export:
         from memory.restore import restored_cache
         from memory.world import World
         from reconstruct.formats import export_splats
-        from reconstruct.init import gaussians_from_points
         from worldgen.cli.progress import bar
 
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
             cache, _ = restored_cache(world)
             progress.step(f"{len(cache):,} points")
-            gaussians = gaussians_from_points(cache.points)
+            gaussians = _splats_of(world, cache)
             export_splats(gaussians, self.dest)
             progress.step(f"{len(gaussians):,} splats")
         print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201
         return 0
+
+
+def _splats_of(world: World, cache: WorldCache) -> Gaussians:
+    """The points of the cache as splats, each stretched along the slope it was seen at."""
+    import torch
+
+    from reconstruct.init import gaussians_from_points
+
+    ids = torch.tensor(world.frame_ids())
+    row = torch.searchsorted(ids, cache.points.source)
+    return gaussians_from_points(cache.points, seen_from=world.cameras().origins[row])
 
 
 @dataclass(frozen=True)
@@ -161,24 +182,25 @@ class Fly:
         elif self.path == "frames":
             cameras = interpolated(own, count)
         else:
-            cameras = path_from(
-                self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale
-            )
+            cameras = path_from(self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale)
         return with_size(cameras, width=width, height=height)
 
-    def _pictures(self, world: World, cache: WorldCache, cameras: Cameras) -> Iterator[Float[Tensor, "h w 3"]]:
+    def _pictures(
+        self, world: World, cache: WorldCache, cameras: Cameras
+    ) -> Iterator[Float[Tensor, "h w 3"]]:
         import torch.nn.functional as F
 
-        from reconstruct.init import gaussians_from_points
         from render.splats import render_splats
 
         if self.render == "frames":
             for number in world.frame_ids():
                 rgb = world.frames([number]).rgb.permute(0, 3, 1, 2)
                 size = (cameras.height, cameras.width)
-                yield F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
+                yield (
+                    F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
+                )
             return
-        gaussians = gaussians_from_points(cache.points)
+        gaussians = _splats_of(world, cache)
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
             if self.render == "points":

@@ -38,7 +38,10 @@ class Train:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.out.mkdir(parents=True, exist_ok=True)
-        with bar("training", total=config.total_frames) as progress, (self.out / "log.jsonl").open("a") as log:
+        with (
+            bar("training", total=config.total_frames) as progress,
+            (self.out / "log.jsonl").open("a") as log,
+        ):
             for step in train(config, self.out, device=device, workers=self.workers):
                 done = step.progress.frames
                 speed = step.elapsed_s / step.frames * 1e3

@@ -180,7 +180,9 @@ def shape_bounds(shapes: Float[np.ndarray, "p 9"]) -> Float[np.ndarray, "p 6"]:
     c, s = np.abs(shapes[:, 6]), np.abs(shapes[:, 7])
     hx, hy, hz = shapes[:, 3], shapes[:, 4], shapes[:, 5]
     round_ = shapes[:, 8] != BOX
-    half = np.stack([np.where(round_, hx, c * hx + s * hz), hy, np.where(round_, hx, s * hx + c * hz)], axis=1)
+    half = np.stack(
+        [np.where(round_, hx, c * hx + s * hz), hy, np.where(round_, hx, s * hx + c * hz)], axis=1
+    )
     return np.concatenate([shapes[:, :3] - half, shapes[:, :3] + half], axis=1)
 
 

@@ -21,6 +21,8 @@ UNKNOWN, BURIED = np.float32(-1.0), np.float32(-2.0)
 """Marks in ``World.light``; real light is never negative, and NaN would not survive fast maths."""
 
 OMNI, AREA, SUN = 0, 1, 2
+
+
 class World(NamedTuple):
     """The arrays of a scene, in the order and layout the kernels read."""
 
@@ -39,7 +41,7 @@ class World(NamedTuple):
     ambient: np.ndarray
     """7: light from above rgb, from below rgb, reach of occlusion in metres."""
     sky: np.ndarray
-    """24: centre (3), radius, sun direction (3), zenith, horizon, ground, sun rgb, cloud cover, seed, scale."""
+    """22: centre (3), radius, sun direction (3), rgb of zenith, horizon, ground, sun; clouds (3)."""
     exposure: float
     light: np.ndarray
     """c 3: light at the lattice points, filled on demand."""
@@ -75,7 +77,11 @@ def point_at(shapes, i, face, u, v):
     nx, ny, nz = 0.0, 0.0, 0.0
     sign = 1.0 if face & 1 else -1.0
     if kind == SPHERE:
-        nx, ny, nz = math.cos(u / hx) * math.cos(v / hx), math.sin(v / hx), math.sin(u / hx) * math.cos(v / hx)
+        nx, ny, nz = (
+            math.cos(u / hx) * math.cos(v / hx),
+            math.sin(v / hx),
+            math.sin(u / hx) * math.cos(v / hx),
+        )
         lx, ly, lz = nx * hx, ny * hx, nz * hx
     elif kind == CYLINDER and face == 0:
         nx, nz = math.cos(u / hx), math.sin(u / hx)

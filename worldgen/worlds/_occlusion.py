@@ -35,7 +35,11 @@ HEMISPHERE = _hemisphere()
 @no_type_check
 def _height_above(nodes, k, p, n):
     """How far node ``k`` rises above the plane through ``p`` with normal ``n``."""
-    x, y, z = nodes[k, 3 if n[0] > 0.0 else 0], nodes[k, 4 if n[1] > 0.0 else 1], nodes[k, 5 if n[2] > 0.0 else 2]
+    x, y, z = (
+        nodes[k, 3 if n[0] > 0.0 else 0],
+        nodes[k, 4 if n[1] > 0.0 else 1],
+        nodes[k, 5 if n[2] > 0.0 else 2],
+    )
     return n[0] * (x - p[0]) + n[1] * (y - p[1]) + n[2] * (z - p[2])
 
 
@@ -61,7 +65,7 @@ def gather_near(nodes, links, p, n, reach, out):
 @njit(**OPTIONS)
 @no_type_check
 def gather_along(nodes, links, p, n, d, spread, pad_max, t_max, out):
-    """Shapes that a beam from ``p`` along ``d`` may touch; it widens by ``spread`` per metre to ``pad_max``."""
+    """Shapes that a beam from ``p`` along ``d`` may touch; it widens by ``spread`` a metre to ``pad_max``."""
     ix, iy, iz = 1.0 / away_from_zero(d[0]), 1.0 / away_from_zero(d[1]), 1.0 / away_from_zero(d[2])
     count, k = 0, 0
     while k < len(nodes):

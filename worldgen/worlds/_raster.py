@@ -15,7 +15,17 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from worldgen.worlds._geometry import BOX, FAR, INLINE, OPTIONS, away_from_zero, closest_hit, entry_face, interval, sort_by
+from worldgen.worlds._geometry import (
+    BOX,
+    FAR,
+    INLINE,
+    OPTIONS,
+    away_from_zero,
+    closest_hit,
+    entry_face,
+    interval,
+    sort_by,
+)
 from worldgen.worlds._light import fill_light, light_at, list_unknown, surface
 from worldgen.worlds._texture import albedo, sky_colour, slant
 
@@ -367,5 +377,7 @@ def probe_light(w, origin, rays, ts, ids, pixel_angle):
     fill_light(w, wanted, missing)
     for k in range(n):
         direction = (rays[0, k], rays[1, k], rays[2, k])
-        out[k, 0], out[k, 1], out[k, 2] = _radiance(arrays, origin, direction, ts[k], ids[k], pixel_angle * ts[k])
+        out[k, 0], out[k, 1], out[k, 2] = _radiance(
+            arrays, origin, direction, ts[k], ids[k], pixel_angle * ts[k]
+        )
     return out

@@ -12,8 +12,10 @@ import numpy as np
 
 from worldgen.worlds import furniture, palette, walls
 from worldgen.worlds.furniture import Piece
-from worldgen.worlds.rooms import Plan, Rect, placed_by_wall, placed_freely, sun
+from worldgen.worlds.placing import keep_clear, placed_by_wall, placed_freely
+from worldgen.worlds.rooms import Plan, sun
 from worldgen.worlds.scene import Shape, box, cylinder, slab, sphere
+from worldgen.worlds.shells import Rect
 from worldgen.worlds.walls import Opening, Wall
 
 Rng = np.random.Generator
@@ -103,7 +105,9 @@ def _gate(rng: Rng, wall: Wall) -> tuple[Opening, ...]:
 def _front_windows(rng: Rng, wall: Wall) -> list[Shape]:
     """Rows of equal windows: dark panes with frames, bars and sills."""
     length, shapes = wall.end - wall.start, []
-    glass = dataclasses.replace(palette.material(rng, "object"), tint=palette.vector(rng.uniform(0.03, 0.16, 3)))
+    glass = dataclasses.replace(
+        palette.material(rng, "object"), tint=palette.vector(rng.uniform(0.03, 0.16, 3))
+    )
     trim = palette.paint(rng)
     floors, columns = max(1, int(wall.height / 2.9)), max(1, int(length / rng.uniform(2.2, 4.0)))
     width, high = rng.uniform(0.7, 1.3), rng.uniform(1.0, 1.5)
@@ -115,7 +119,9 @@ def _front_windows(rng: Rng, wall: Wall) -> list[Shape]:
             if low + high > wall.height - 0.2 or (hidden and level == 0):
                 continue
             a, b = middle - width / 2, middle + width / 2
-            shapes.append(walls.block(wall, (a - 0.06, b + 0.06), (low - 0.06, low + high + 0.06), (-0.01, 0.045), trim))
+            shapes.append(
+                walls.block(wall, (a - 0.06, b + 0.06), (low - 0.06, low + high + 0.06), (-0.01, 0.045), trim)
+            )
             for half in ((a, middle - 0.02), (middle + 0.02, b)):
                 shapes.append(walls.block(wall, half, (low, low + high), (0.0, 0.05), glass))
             shapes.append(walls.block(wall, (a - 0.1, b + 0.1), (low - 0.1, low - 0.04), (-0.01, 0.14), trim))
@@ -189,14 +195,23 @@ def _planter(rng: Rng) -> Piece:
     shapes.append(box((0.0, -h - 0.005, 0.0), (hx - 0.06, 0.02, hz - 0.06), leaf))
     for _ in range(int(rng.integers(2, 6))):
         size = rng.uniform(0.12, 0.35)
-        shapes.append(sphere((rng.uniform(-0.9, 0.9) * (hx - 0.1), -h - 0.5 * size, rng.uniform(-0.3, 0.3) * hz), size, leaf))
+        shapes.append(
+            sphere(
+                (rng.uniform(-0.9, 0.9) * (hx - 0.1), -h - 0.5 * size, rng.uniform(-0.3, 0.3) * hz),
+                size,
+                leaf,
+            )
+        )
     return Piece(shapes=tuple(shapes), half_x=hx, half_z=hz)
 
 
 def _low_wall(rng: Rng) -> Piece:
     hx, h, look = rng.uniform(0.6, 2.2), rng.uniform(0.35, 1.3), palette.material(rng, "wall")
     cap = palette.material(rng, "object")
-    shapes = (box((0.0, -h / 2, 0.0), (hx, h / 2, 0.14), look), box((0.0, -h - 0.03, 0.0), (hx + 0.03, 0.03, 0.18), cap))
+    shapes = (
+        box((0.0, -h / 2, 0.0), (hx, h / 2, 0.14), look),
+        box((0.0, -h - 0.03, 0.0), (hx + 0.03, 0.03, 0.18), cap),
+    )
     return Piece(shapes=shapes, half_x=hx, half_z=0.2)
 
 
@@ -218,12 +233,20 @@ def _arcade(rng: Rng, rect: Rect, taken: list[Rect]) -> list[Piece]:
 def _standing(rng: Rng, rect: Rect, fronts: list[Wall], taken: list[Rect]) -> list[Piece]:
     """Everything that stands in the court."""
     for wall in fronts:
-        for hole in wall.openings:
-            a, b = wall.at - 1.0, wall.at + 1.0
-            taken.append((a, hole.start, b, hole.end) if wall.axis == 1 else (hole.start, a, hole.end, b))
+        keep_clear(wall, taken)
     pieces = _arcade(rng, rect, taken) if fronts[2].height > 3.1 and rng.random() < 0.35 else []
-    makers = (_tree, _tree, _fountain, _low_wall, _planter, furniture.stairs, furniture.pedestal,
-              furniture.crates, furniture.table, _bench)
+    makers = (
+        _tree,
+        _tree,
+        _fountain,
+        _low_wall,
+        _planter,
+        furniture.stairs,
+        furniture.pedestal,
+        furniture.crates,
+        furniture.table,
+        _bench,
+    )
     by_wall = (_bench, _planter, _planter, furniture.crates, furniture.plant, furniture.cabinet)
     for _ in range(int(rng.integers(2, 7))):
         make = by_wall[rng.integers(len(by_wall))]

@@ -73,12 +73,12 @@ def table(rng: Rng) -> Piece:
     """A table, now and then with things on it and chairs around."""
     hx, hz = rng.uniform(0.4, 1.0), rng.uniform(0.35, 0.55)
     height = rng.uniform(0.4, 0.55) if rng.random() < 0.3 else rng.uniform(0.7, 0.85)
-    look, thick = palette.material(rng, "object"), rng.uniform(0.02, 0.04)
+    look, thick = palette.joinery(rng), rng.uniform(0.02, 0.04)
     top = box((0.0, -height + thick, 0.0), (hx, thick, hz), look)
     shapes = [top, *_legs(hx, hz, height - 2 * thick, rng.uniform(0.025, 0.05), look)]
     shapes += _clutter(rng, half_x=hx - 0.1, half_z=hz - 0.1, top=height, count=int(rng.integers(0, 5)))
     if height > 0.6 and rng.random() < 0.7:
-        seat = palette.material(rng, "object")
+        seat = palette.joinery(rng)
         places = [(s * (0.5 * hx * k), side) for side in (-1, 1) for s, k in ((1, 1), (-1, 1))]
         for x, side in places[: int(rng.integers(1, 5))]:
             stool = moved(_chair(rng, seat), x=x, z=side * (hz + 0.12), yaw=math.pi * (side > 0))
@@ -91,7 +91,9 @@ def _chair(rng: Rng, look: Material) -> Piece:
     half, height, back = rng.uniform(0.19, 0.23), rng.uniform(0.42, 0.48), rng.uniform(0.35, 0.5)
     seat = box((0.0, -height, 0.0), (half, 0.02, half), look)
     rest = box((0.0, -height - 0.06 - back / 2, -half + 0.02), (half, back / 2, 0.018), look)
-    posts = [box((s * (half - 0.03), -height - 0.04, -half + 0.02), (0.02, 0.05, 0.012), look) for s in (-1, 1)]
+    posts = [
+        box((s * (half - 0.03), -height - 0.04, -half + 0.02), (0.02, 0.05, 0.012), look) for s in (-1, 1)
+    ]
     return Piece(
         shapes=(seat, rest, *posts, *_legs(half, half, height - 0.02, 0.02, look)), half_x=half, half_z=half
     )
@@ -99,16 +101,16 @@ def _chair(rng: Rng, look: Material) -> Piece:
 
 def chair(rng: Rng) -> Piece:
     """A chair."""
-    return _chair(rng, palette.material(rng, "object"))
+    return _chair(rng, palette.joinery(rng))
 
 
 def shelf(rng: Rng) -> Piece:
     """A case of shelves with books and things."""
     hx, hz, height = rng.uniform(0.35, 0.9), rng.uniform(0.13, 0.2), rng.uniform(0.8, 2.2)
-    look, t = palette.material(rng, "object"), 0.02
+    look, t = palette.joinery(rng), 0.02
     shapes = [box((s * (hx - t), -height / 2, 0.0), (t, height / 2, hz), look) for s in (-1, 1)]
     if rng.random() < 0.6:
-        inner = palette.material(rng, "object") if rng.random() < 0.5 else look
+        inner = palette.joinery(rng) if rng.random() < 0.5 else look
         shapes.append(box((0.0, -height / 2, -hz + 0.008), (hx - 2 * t, height / 2 - 0.002, 0.008), inner))
     count = max(2, int(height / rng.uniform(0.32, 0.48)) + 1)
     for k in range(count):
@@ -138,7 +140,7 @@ def _books(rng: Rng, half_x: float, half_z: float, level: float, gap: float) -> 
 def cabinet(rng: Rng) -> Piece:
     """A cupboard or chest with doors, knobs and things on top."""
     hx, hz, height = rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.32), rng.uniform(0.6, 2.1)
-    body, front = palette.material(rng, "object"), palette.material(rng, "object")
+    body, front = palette.joinery(rng), palette.joinery(rng)
     shapes = [box((0.0, -height / 2, 0.0), (hx, height / 2, hz), body)]
     columns, rows = int(rng.integers(1, 4)), int(rng.integers(1, 4))
     w, h = 2 * hx / columns, (height - 0.08) / rows
@@ -156,28 +158,30 @@ def cabinet(rng: Rng) -> Piece:
 def sofa(rng: Rng) -> Piece:
     """A sofa or armchair with cushions."""
     hx, hz = rng.uniform(0.45, 1.15), rng.uniform(0.38, 0.48)
-    look, seat, back = palette.material(rng, "object"), rng.uniform(0.3, 0.38), rng.uniform(0.7, 0.9)
+    look, seat, back = palette.cloth(rng), rng.uniform(0.3, 0.38), rng.uniform(0.7, 0.9)
     arm = rng.uniform(0.08, 0.14)
     shapes = [
         box((0.0, -seat / 2 - 0.03, 0.0), (hx - 2 * arm, seat / 2 - 0.03, hz), look),
         box((0.0, -back / 2 - 0.02, -hz + 0.11), (hx - 2 * arm, back / 2 - 0.02, 0.1), look),
     ]
     shapes += [box((s * (hx - arm), -0.3, 0.0), (arm, 0.3, hz + 0.01), look) for s in (-1, 1)]
-    count, soft = int(rng.integers(1, 4)), palette.material(rng, "object")
+    count, soft = int(rng.integers(1, 4)), palette.cloth(rng)
     w = (hx - 2 * arm) / count
     for k in range(count):
         x = -(hx - 2 * arm) + (2 * k + 1) * w
         shapes.append(box((x, -seat - 0.06, 0.1), (w - 0.012, 0.06, hz - 0.11), soft))
         if rng.random() < 0.4:
-            pillow = palette.material(rng, "object", saturation=0.3)
-            shapes.append(box((x, -seat - 0.3, -hz + 0.27), (0.2, 0.17, 0.06), pillow, yaw=rng.uniform(-0.3, 0.3)))
+            pillow = palette.cloth(rng)
+            shapes.append(
+                box((x, -seat - 0.3, -hz + 0.27), (0.2, 0.17, 0.06), pillow, yaw=rng.uniform(-0.3, 0.3))
+            )
     return Piece(shapes=tuple(shapes), half_x=hx, half_z=hz)
 
 
 def bed(rng: Rng) -> Piece:
     """A bed."""
     hx, hz = rng.uniform(0.45, 0.9), 1.02
-    frame, cover, linen = (palette.material(rng, "object") for _ in range(3))
+    frame, cover, linen = palette.joinery(rng), palette.cloth(rng), palette.cloth(rng)
     high = rng.uniform(0.3, 0.42)
     shapes = [
         box((0.0, -0.17, 0.0), (hx, 0.13, hz), frame),
@@ -186,7 +190,9 @@ def bed(rng: Rng) -> Piece:
         box((0.0, -rng.uniform(0.45, 0.65), -hz - 0.03), (hx + 0.02, 0.5, 0.03), frame),
     ]
     for x in (-0.5, 0.5) if hx > 0.65 else (0.0,):
-        shapes.append(box((x * hx, -high - 0.17, -hz + 0.28), (0.27, 0.06, 0.18), linen, yaw=rng.uniform(-0.2, 0.2)))
+        shapes.append(
+            box((x * hx, -high - 0.17, -hz + 0.28), (0.27, 0.06, 0.18), linen, yaw=rng.uniform(-0.2, 0.2))
+        )
     return Piece(shapes=tuple(shapes), half_x=hx + 0.02, half_z=hz + 0.06)
 
 
@@ -197,7 +203,11 @@ def crates(rng: Rng) -> Piece:
     half = size
     for _ in range(int(rng.integers(1, 4))):
         look = palette.material(rng, "object")
-        hx, hy, hz = size * rng.uniform(0.75, 1.0), size * rng.uniform(0.5, 1.0), size * rng.uniform(0.75, 1.0)
+        hx, hy, hz = (
+            size * rng.uniform(0.75, 1.0),
+            size * rng.uniform(0.5, 1.0),
+            size * rng.uniform(0.75, 1.0),
+        )
         yaw = rng.uniform(-0.7, 0.7)
         shapes.append(box((0.0, -top - hy, 0.0), (hx, hy, hz), look, yaw=yaw))
         top, size = top + 2 * hy, size * rng.uniform(0.6, 0.85)
@@ -242,7 +252,10 @@ def plant(rng: Rng, scale: float = 1.0) -> Piece:
     pot, trunk = palette.material(rng, "object"), palette.material(rng, "object")
     leaf = dataclasses.replace(palette.leaves(rng), tiles_per_m=1.5)
     stem = scale * rng.uniform(0.1, 0.9)
-    shapes = [cylinder((0.0, -h / 2, 0.0), r, h / 2, pot), cylinder((0.0, -h - stem / 2, 0.0), 0.02, stem / 2, trunk)]
+    shapes = [
+        cylinder((0.0, -h / 2, 0.0), r, h / 2, pot),
+        cylinder((0.0, -h - stem / 2, 0.0), 0.02, stem / 2, trunk),
+    ]
     for _ in range(int(rng.integers(1, 5))):
         size = scale * rng.uniform(0.13, 0.32)
         x, z = rng.uniform(-0.5, 0.5, 2) * size
@@ -287,12 +300,25 @@ def stairs(rng: Rng) -> Piece:
 
 def rug(rng: Rng) -> Piece:
     """A flat carpet; things may stand on it."""
-    look = palette.material(rng, "object")
-    edge = palette.material(rng, "object")
+    look = palette.cloth(rng)
+    edge = palette.cloth(rng)
     hx, hz = rng.uniform(0.6, 1.6), rng.uniform(0.5, 1.1)
-    shapes = (box((0.0, -0.005, 0.0), (hx, 0.005, hz), edge), box((0.0, -0.008, 0.0), (hx - 0.1, 0.008, hz - 0.1), look))
+    shapes = (
+        box((0.0, -0.005, 0.0), (hx, 0.005, hz), edge),
+        box((0.0, -0.008, 0.0), (hx - 0.1, 0.008, hz - 0.1), look),
+    )
     return Piece(shapes=shapes, half_x=hx, half_z=hz)
 
 
 STANDING: tuple[Callable[[Rng], Piece], ...] = (table, table, crates, pedestal, plant, chair, lamp, stairs)
-BY_THE_WALL: tuple[Callable[[Rng], Piece], ...] = (shelf, shelf, cabinet, cabinet, sofa, bed, table, plant, crates)
+BY_THE_WALL: tuple[Callable[[Rng], Piece], ...] = (
+    shelf,
+    shelf,
+    cabinet,
+    cabinet,
+    sofa,
+    bed,
+    table,
+    plant,
+    crates,
+)

@@ -27,7 +27,7 @@ def random_scene(seed: int) -> Scene:
     """A room or a courtyard; the same seed gives the same scene, bit for bit."""
     rng = np.random.Generator(np.random.PCG64(seed))
     is_open = bool(rng.random() < COURTYARD_SHARE)
-    sky = _random_sky(rng)
+    sky = random_sky(rng)
     plan = random_courtyard(rng, to_sun=np.array(sky.to_sun)) if is_open else random_room(rng)
     reach = rng.uniform(2.0, 3.5) if is_open else rng.uniform(0.9, 1.6)
     ambient = _daylight(plan, sky) if is_open else _bounced(plan)
@@ -37,7 +37,7 @@ def random_scene(seed: int) -> Scene:
     return Scene(seed=seed, world=world, walk_areas=areas, ceiling=plan.ceiling, is_open=is_open)
 
 
-def _random_sky(rng: np.random.Generator) -> Sky:
+def random_sky(rng: np.random.Generator) -> Sky:
     """A clear, cloudy or evening sky; colours as displayed at exposure 1."""
     angle, up = rng.uniform(0, 2 * math.pi), rng.uniform(0.3, 1.2)
     to_sun = np.array([math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up)])
@@ -86,7 +86,11 @@ def _exposed(world: World, areas: Float[np.ndarray, "a 4"], rng: np.random.Gener
     for _ in range(EXPOSURE_STANCES):
         rect = areas[rng.integers(len(areas))]
         f = rng.uniform(0.15, 0.85, 2)
-        origin = (float(rect[0] + f[0] * (rect[2] - rect[0])), -1.5, float(rect[1] + f[1] * (rect[3] - rect[1])))
+        origin = (
+            float(rect[0] + f[0] * (rect[2] - rect[0])),
+            -1.5,
+            float(rect[1] + f[1] * (rect[3] - rect[1])),
+        )
         yaw, pitch = rng.uniform(0, 2 * math.pi, EXPOSURE_RAYS), rng.uniform(-0.7, 0.5, EXPOSURE_RAYS)
         level = np.cos(pitch)
         rays = np.stack([level * np.cos(yaw), -np.sin(pitch), level * np.sin(yaw)])

@@ -21,6 +21,8 @@ BRIGHTNESS = {
     "ground": (0.14, 0.38),
     "roof": (0.12, 0.35),
     "object": (0.1, 0.55),
+    "wood": (0.12, 0.5),
+    "cloth": (0.12, 0.55),
     "picture": (0.15, 0.5),
     "leaf": (0.08, 0.25),
 }
@@ -34,6 +36,8 @@ TILES_PER_M = {
     "ground": (0.35, 0.8),
     "roof": (0.4, 0.9),
     "object": (0.9, 2.5),
+    "wood": (0.9, 2.0),
+    "cloth": (1.2, 3.0),
     "picture": (1.0, 1.0),
     "leaf": (0.8, 1.6),
 }
@@ -72,6 +76,17 @@ def paint(rng: np.random.Generator) -> Material:
 def wall(rng: np.random.Generator) -> Material:
     """Paint or a photographed wall."""
     return paint(rng) if rng.random() < 0.45 else material(rng, "wall")
+
+
+def joinery(rng: np.random.Generator) -> Material:
+    """What furniture and doors are made of: mostly wood, sometimes painted."""
+    kind = rng.random()
+    return material(rng, "wood") if kind < 0.6 else (paint(rng) if kind < 0.8 else material(rng, "object"))
+
+
+def cloth(rng: np.random.Generator) -> Material:
+    """Upholstery, blankets, rugs."""
+    return material(rng, "cloth" if rng.random() < 0.8 else "object", saturation=0.25)
 
 
 def picture(rng: np.random.Generator) -> Material:

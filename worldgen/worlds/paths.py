@@ -39,7 +39,7 @@ TRIES = 24
 class Stance:
     """Where a person stands and looks."""
 
-    at: Float[np.ndarray, "3"]
+    at: Float[np.ndarray, " 3"]
     yaw: float
     """About the vertical; 0 looks along +z, radians."""
     pitch: float
@@ -107,9 +107,13 @@ def _anywhere(scene: Scene, rng: np.random.Generator) -> Stance:
     ground = rows[:, :2] + f * (rows[:, 2:] - rows[:, :2])
     points = np.stack([ground[:, 0], heights, ground[:, 1]], axis=1)
     free = nearest_surfaces(scene.world.shapes, points)
-    at = points[np.argmax(free > 1.5 * MIN_CLEARANCE_M) if (free > 1.5 * MIN_CLEARANCE_M).any() else np.argmax(free)]
+    at = points[
+        np.argmax(free > 1.5 * MIN_CLEARANCE_M) if (free > 1.5 * MIN_CLEARANCE_M).any() else np.argmax(free)
+    ]
     pitch = float(np.clip(rng.normal(0.08, 0.18), -0.5, 0.6))
-    return Stance(at=at, yaw=float(rng.uniform(-math.pi, math.pi)), pitch=pitch, roll=float(rng.normal(0, 0.02)))
+    return Stance(
+        at=at, yaw=float(rng.uniform(-math.pi, math.pi)), pitch=pitch, roll=float(rng.normal(0, 0.02))
+    )
 
 
 def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
@@ -144,11 +148,15 @@ def _overlap(view: View, stance: Stance, half: tuple[float, float]) -> float:
     c2w = stance.c2w()
     points = (view.points - stance.at) @ c2w[:3, :3]
     z = np.maximum(points[:, 2], 1e-6)
-    inside = (np.abs(points[:, 0]) < half[0] * z) & (np.abs(points[:, 1]) < half[1] * z) & (points[:, 2] > 0.05)
+    inside = (
+        (np.abs(points[:, 0]) < half[0] * z) & (np.abs(points[:, 1]) < half[1] * z) & (points[:, 2] > 0.05)
+    )
     return float(inside.mean())
 
 
-def _step(scene: Scene, stance: Stance, rng: np.random.Generator, pace: tuple[float, float], turn: float) -> Stance:
+def _step(
+    scene: Scene, stance: Stance, rng: np.random.Generator, pace: tuple[float, float], turn: float
+) -> Stance:
     """A proposal for the next stance."""
     yaw = stance.yaw + float(np.clip(turn + rng.normal(0.0, 0.1), -MAX_TURN, MAX_TURN))
     across, ahead = pace[0] + rng.normal(0.0, 0.03), pace[1] + rng.normal(0.0, 0.03)
@@ -162,7 +170,7 @@ def _step(scene: Scene, stance: Stance, rng: np.random.Generator, pace: tuple[fl
     return Stance(at=at, yaw=yaw, pitch=pitch, roll=float(0.7 * stance.roll + rng.normal(0.0, 0.012)))
 
 
-def _is_clear(scene: Scene, start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"]) -> bool:
+def _is_clear(scene: Scene, start: Float[np.ndarray, " 3"], end: Float[np.ndarray, " 3"]) -> bool:
     """Whether a straight step stays clear of everything and inside the walkable areas."""
     x, z = end[0], end[2]
     areas = scene.walk_areas

@@ -186,7 +186,7 @@ def _light_row(light: Light) -> list[float]:
     return [float(light.kind), *light.at, *light.half_u, *light.half_v, *light.normal, *light.colour]
 
 
-def _sky_row(sky: Sky) -> Float[np.ndarray, "22"]:
+def _sky_row(sky: Sky) -> Float[np.ndarray, " 22"]:
     colours = [*sky.zenith, *sky.horizon, *sky.ground, *sky.sun]
     clouds = [sky.cloud_cover, float(sky.cloud_seed), sky.cloud_scale]
     return np.array([0.0, 0.0, 0.0, sky.radius, *sky.to_sun, *colours, *clouds])

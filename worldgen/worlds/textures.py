@@ -102,9 +102,7 @@ def _palette(rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 3
     return value * (1.0 - strength + strength * waves)
 
 
-def _picture(
-    rng: np.random.Generator, photos: UInt8[np.ndarray, "t s s 3"]
-) -> UInt8[np.ndarray, "s s 3"]:
+def _picture(rng: np.random.Generator, photos: UInt8[np.ndarray, "t s s 3"]) -> UInt8[np.ndarray, "s s 3"]:
     """A picture to hang on a wall: a framed landscape, pattern, heap of shapes, or photograph."""
     style = rng.integers(5)
     y, x = np.meshgrid(*[(np.arange(TILE_PX) + 0.5) / TILE_PX] * 2, indexing="ij")

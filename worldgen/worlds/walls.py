@@ -44,8 +44,13 @@ class Wall:
     openings: tuple[Opening, ...] = ()
 
 
-def block(wall: Wall, along: tuple[float, float], heights: tuple[float, float], depth: tuple[float, float],
-          *materials: Material) -> Shape:
+def block(
+    wall: Wall,
+    along: tuple[float, float],
+    heights: tuple[float, float],
+    depth: tuple[float, float],
+    *materials: Material,
+) -> Shape:
     """A block in a wall's axes: along it, heights above the floor, and depth inwards of its line."""
     near, far = wall.at - wall.outward * depth[0], wall.at - wall.outward * depth[1]
     low: Vector = (along[0], -heights[1], min(near, far))
@@ -81,7 +86,9 @@ def frame(wall: Wall, hole: Opening, look: Material, *, bars: int = 0) -> list[S
     ]
     if hole.low > 0.0:
         sill = (-wall.thickness - 0.03, 0.07)
-        shapes.append(block(wall, (hole.start - 0.08, hole.end + 0.08), (hole.low - 0.03, hole.low + 0.012), sill, look))
+        shapes.append(
+            block(wall, (hole.start - 0.08, hole.end + 0.08), (hole.low - 0.03, hole.low + 0.012), sill, look)
+        )
     middle = -0.5 * wall.thickness
     for k in range(bars):
         x = hole.start + (hole.end - hole.start) * (k + 1) / (bars + 1)
@@ -89,7 +96,9 @@ def frame(wall: Wall, hole: Opening, look: Material, *, bars: int = 0) -> list[S
         shapes.append(block(wall, bar, (hole.low, hole.high), (middle - 0.02, middle + 0.02), look))
     if bars and hole.high - hole.low > 0.9:
         y = hole.low + 0.65 * (hole.high - hole.low)
-        shapes.append(block(wall, (hole.start, hole.end), (y - 0.02, y + 0.02), (middle - 0.015, middle + 0.015), look))
+        shapes.append(
+            block(wall, (hole.start, hole.end), (y - 0.02, y + 0.02), (middle - 0.015, middle + 0.015), look)
+        )
     return shapes
 
 
@@ -128,7 +137,7 @@ def pictures(rng: Rng, wall: Wall, *, count: int, height: float) -> list[Shape]:
         if middle is None:
             continue
         eye = min(rng.uniform(1.35, 1.75), height - 0.5 * h - 0.2)
-        rim, wood = rng.uniform(0.015, 0.05), palette.material(rng, "object")
+        rim, wood = rng.uniform(0.015, 0.05), palette.joinery(rng)
         along, heights = (middle - w / 2, middle + w / 2), (eye - h / 2, eye + h / 2)
         shapes.append(block(wall, along, heights, (-0.01, 0.03), wood))
         inner, heights = (along[0] + rim, along[1] - rim), (heights[0] + rim, heights[1] - rim)
@@ -144,7 +153,7 @@ def door(rng: Rng, wall: Wall) -> tuple[list[Shape], Opening | None]:
     middle = free_stretch(rng, wall, width)
     if middle is None:
         return [], None
-    wood, trim = palette.material(rng, "object"), palette.material(rng, "object")
+    wood, trim = palette.joinery(rng), palette.joinery(rng)
     along = (middle - width / 2, middle + width / 2)
     shapes = [block(wall, along, (0.0, height), (-0.01, 0.02), wood)]
     shapes.append(block(wall, (along[0] - 0.07, along[0]), (0.0, height + 0.07), (-0.01, 0.035), trim))
@@ -159,6 +168,12 @@ def door(rng: Rng, wall: Wall) -> tuple[list[Shape], Opening | None]:
 
 def _with_opening(wall: Wall, hole: Opening) -> Wall:
     return Wall(
-        axis=wall.axis, at=wall.at, outward=wall.outward, start=wall.start, end=wall.end,
-        height=wall.height, thickness=wall.thickness, openings=(*wall.openings, hole),
+        axis=wall.axis,
+        at=wall.at,
+        outward=wall.outward,
+        start=wall.start,
+        end=wall.end,
+        height=wall.height,
+        thickness=wall.thickness,
+        openings=(*wall.openings, hole),
     )

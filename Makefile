@@ -1,0 +1,40 @@
+# make demo   grow two worlds, export and film them      make test   everything CI checks
+# make test-all   adds the long suites                   make clean  forget the environment
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := OMP_WAIT_POLICY=PASSIVE $(BIN)
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/.runtime
+	$(RUN)/python examples/01_two_worlds.py
+
+test: lint
+	$(RUN)/python -m pytest -q -m "not slow and not gpu"
+
+test-all: lint
+	$(RUN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+# torch comes first and alone: where an index or a folder of wheels offers a CPU build of exactly this
+# version it is taken, and nothing that follows replaces it.
+$(VENV)/.runtime: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "worldgen needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime package.json scripts/install_checkers.sh
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	bash scripts/install_checkers.sh $(BIN)
+	touch $@
+
+clean:
+	rm -rf $(VENV) node_modules demo out

@@ -1,0 +1,274 @@
+"""The command line as a user meets it: what it makes, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from memory.world import World
+from worldgen.cli import main
+
+DATA = Path(__file__).parents[2] / "examples" / "data"
+COLOR, DEPTH = DATA / "box_interior" / "color.jpg", DATA / "box_interior" / "depth.png"
+
+
+def run(*arguments: object) -> int:
+    """The exit status of one verb, run in this process."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def grown(folder: Path, weights: Path, *more: object) -> World:
+    assert run("grow", folder, "--model", weights, "--steps", 2, "--frames", 4, *more) == 0
+    return World.open(folder)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
+    folder = tmp_path_factory.mktemp("worlds") / "one"
+    grown(folder, small_weights, "--seed", 3).close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "start", [[], ["--image", COLOR], ["--image", COLOR, "--depth", DEPTH]], ids=["seed", "picture", "rgbd"]
+)
+def test_every_kind_of_start_gives_the_frames_asked_for(tmp_path: Path, small_weights: Path, start: list):
+    with grown(tmp_path / "w", small_weights, *start) as made:
+        assert len(made.frame_ids()) == 4
+        assert made.pending() is None
+        assert made.scene.units == ("metres" if len(start) == 4 else "scene")
+        assert made.chunks()[0].given == (len(start) == 4)
+
+
+def test_the_first_frame_of_a_picture_is_the_picture(tmp_path: Path, small_weights: Path):
+    with grown(tmp_path / "w", small_weights, "--image", COLOR) as made:
+        first = made.frames([0])
+    with Image.open(COLOR) as image:
+        picture = image.convert("RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    small = picture.crop((left, top, left + side, top + side)).resize((32, 32), Image.Resampling.BOX)
+    expected = torch.from_numpy(np.asarray(small).copy()).float() / 255.0
+    assert (first.rgb[0] - expected).abs().max() <= 1.5 / 255.0
+    assert first.valid.all()
+
+
+def test_the_same_seed_gives_the_same_world_and_another_seed_another(
+    tmp_path: Path, small_weights: Path, world: Path
+):
+    with World.open(world) as one, grown(tmp_path / "same", small_weights, "--seed", 3) as same:
+        assert torch.equal(one.frames().rgb, same.frames().rgb)
+        assert torch.equal(one.frames().depth, same.frames().depth)
+        with grown(tmp_path / "other", small_weights, "--seed", 4) as other:
+            assert not torch.equal(one.frames().rgb, other.frames().rgb)
+
+
+def test_extend_grows_on_from_the_last_frame(tmp_path: Path, small_weights: Path, world: Path):
+    folder = tmp_path / "w"
+    shutil.copytree(world, folder)
+    assert run("extend", folder, "--frames", 3, "--path", "turn", "--model", small_weights, "--steps", 2) == 0
+    with World.open(folder) as made:
+        assert len(made.frame_ids()) == 7
+        assert made.verify() == []
+
+
+def test_extend_resume_with_other_weights_is_refused(
+    tmp_path: Path, small_weights: Path, world: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "w"
+    shutil.copytree(world, folder)
+    with World.open(folder, writable=True) as made:
+        made.plan(made.cameras(), seed=0, generator="another", settings={})
+    assert run("extend", folder, "--resume", "--model", small_weights, "--steps", 2) == 2
+    assert "begun with another" in capsys.readouterr().err
+
+
+def test_info_counts_what_is_there(world: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert run("info", world, "--json", "--verify", "--sheet", tmp_path / "sheet.png") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["frames"] == 4
+    assert facts["chunks"] == 4
+    assert facts["size"] == [32, 32]
+    assert facts["faults"] == []
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size[0] > 4 * 32
+
+
+def test_info_verify_finds_a_damaged_frame(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]):
+    folder = tmp_path / "w"
+    shutil.copytree(world, folder)
+    Image.new("RGB", (32, 32)).save(folder / "frames" / "000002.png")
+    assert run("info", folder, "--verify", "--json") == 1
+    assert "000002" in " ".join(json.loads(capsys.readouterr().out)["faults"])
+
+
+@pytest.mark.parametrize("render", ["splats", "points", "frames"])
+def test_a_flythrough_plays(tmp_path: Path, world: Path, render: str):
+    video = tmp_path / "fly.mp4"
+    arguments = ("--seconds", 0.5, "--fps", 10, "--size", "62x48", "--render", render)
+    assert run("fly", world, video, *arguments) == 0
+    with av.open(str(video)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == (4 if render == "frames" else 5)
+    assert pictures[0].shape == (48, 62, 3)
+    assert np.std(pictures[0]) > 1.0
+
+
+def test_export_writes_a_splat_for_every_point(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", world, tmp_path / "w.ply") == 0
+    run("info", world, "--json")
+    facts = json.loads(capsys.readouterr().out.split("splats\n", 1)[1])
+    header = (tmp_path / "w.ply").read_bytes()[:200]
+    assert f"element vertex {facts['points']}".encode() in header
+
+
+def _huge_png(path: Path) -> None:
+    """A PNG whose header claims 20,000 x 20,000 pixels."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def _bad_path(path: Path) -> None:
+    """A camera path whose pose is sheared."""
+    pose = np.eye(4)
+    pose[0, 1] = 0.7
+    camera = {"c2w": pose.tolist(), "K": [[30, 0, 16], [0, 30, 16], [0, 0, 1]]}
+    table = {
+        "format": "worldgen-path",
+        "version": 1,
+        "width": 32,
+        "height": 32,
+        "fps": 24,
+        "frames": [camera],
+    }
+    path.write_text(json.dumps(table))
+
+
+def _nan_depth(path: Path) -> None:
+    depth = np.ones((480, 640), dtype=np.float32)
+    depth[5, 5] = np.nan
+    np.save(path, depth)
+
+
+def _nothing(path: Path) -> None:
+    """Leave ``path`` missing."""
+
+
+BAD_STARTS: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
+    "a missing picture": ("gone.png", _nothing, ["--image", "{}"]),
+    "no picture": ("text.png", lambda path: path.write_text("hello"), ["--image", "{}"]),
+    "a huge picture": ("huge.png", _huge_png, ["--image", "{}"]),
+    "depth of another size": (
+        "d.png",
+        lambda path: Image.fromarray(np.full((240, 320), 900, np.uint16)).save(path),
+        ["--image", str(COLOR), "--depth", "{}"],
+    ),
+    "depth with a NaN": ("d.npy", _nan_depth, ["--image", str(COLOR), "--depth", "{}"]),
+    "depth without a picture": ("d.png", _nothing, ["--depth", str(DEPTH)]),
+    "a pose that is not rigid": ("path.json", _bad_path, ["--path", "{}"]),
+    "an unknown path": ("x", _nothing, ["--path", "zigzag"]),
+    "no frames": ("x", _nothing, ["--frames", "0"]),
+    "an impossible field of view": ("x", _nothing, ["--fov-deg", "200"]),
+    "too many steps": ("x", _nothing, ["--steps", "65"]),
+    "unknown weights": ("x", _nothing, ["--model", "enormous"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STARTS)
+def test_a_bad_start_is_refused_in_one_sentence_and_writes_nothing(
+    case: str, tmp_path: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+):
+    name, make, arguments = BAD_STARTS[case]
+    make(tmp_path / name)
+    before = sorted(tmp_path.rglob("*"))
+    given = [argument.format(tmp_path / name) for argument in arguments]
+    model = [] if "--model" in given else ["--model", small_weights]
+    assert run("grow", tmp_path / "w", *given, *model) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("worldgen: ")
+    assert "\n" not in error
+    assert "Traceback" not in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _newer(folder: Path, world: Path) -> None:
+    shutil.copytree(world, folder)
+    with sqlite3.connect(folder / "world.db") as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute(f"PRAGMA user_version = {version + 1}")
+    db.close()
+
+
+BAD_WORLDS: dict[str, Callable[[Path, Path], object]] = {
+    "no folder": lambda folder, world: None,
+    "an empty folder": lambda folder, world: folder.mkdir(),
+    "a file": lambda folder, world: folder.write_text("x"),
+    "a world of a newer format": _newer,
+}
+
+
+@pytest.mark.parametrize("verb", ["extend", "info", "export", "fly"])
+@pytest.mark.parametrize("case", BAD_WORLDS)
+def test_what_is_no_world_is_refused_by_every_verb(
+    case: str, verb: str, tmp_path: Path, world: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "w"
+    BAD_WORLDS[case](folder, world)
+    before = sorted(tmp_path.rglob("*"))
+    more = {
+        "extend": ["--model", small_weights],
+        "info": [],
+        "export": [tmp_path / "w.ply"],
+        "fly": [tmp_path / "w.mp4"],
+    }
+    assert run(verb, folder, *more[verb]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("worldgen: ")
+    assert "\n" not in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_world_is_never_overwritten(world: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]):
+    before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    assert run("grow", world, "--model", small_weights) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in world.rglob("*") if file.is_file()} == before
+
+
+def test_unknown_formats_of_export_are_refused(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", world, tmp_path / "w.doc") == 2
+    assert ".ply" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_answered_without_loading_torch():
+    code = (
+        "import sys; from worldgen.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numba', 'viser'} & set(sys.modules), 'a room was imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "grow" in done.stdout
