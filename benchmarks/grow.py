@@ -45,7 +45,7 @@ def main() -> None:
         points = len(growth.cache)
     threads = torch.get_num_threads()
     print(
-        f"{generator.size} px, {options.steps} steps, {threads} threads, {points:,} points, median of {len(times)}"
+        f"{generator.size} px, {options.steps} steps, {threads} threads, {points:,} points"
     )
     total = 0.0
     for field in fields(StepTimes):

@@ -103,8 +103,7 @@ def depth_of_codes(near: float | None, far: float | None) -> Float[np.ndarray, "
     table = np.zeros(LAST_CODE + 1, dtype=np.float32)
     if near is not None and far is not None:
         steps = np.arange(LAST_CODE, dtype=np.float64) / (LAST_CODE - 1)
-        table[1:] = np.clip(np.exp(np.log(near) + steps * (np.log(far) - np.log(near))), near, far)
-        table[1], table[-1] = near, far
+        table[1:] = np.exp(np.log(near) + steps * (np.log(far) - np.log(near)))
     return table
 
 

@@ -26,17 +26,22 @@ def draw_points(positions, radii, w2c, K, near, depth, winner):
     """
     height, width = depth.shape
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+    xx, xy, xz, xt = w2c[0, 0], w2c[0, 1], w2c[0, 2], w2c[0, 3]  # out of the loop: stores below may alias
+    yx, yy, yz, yt = w2c[1, 0], w2c[1, 1], w2c[1, 2], w2c[1, 3]
+    zx, zy, zz, zt = w2c[2, 0], w2c[2, 1], w2c[2, 2], w2c[2, 3]
     half = np.float32(0.5)
     low, high = np.float32(0.5), np.float32(2.0)
+    u_end, v_end = np.float32(width) + high, np.float32(height) + high
     for index in range(positions.shape[0]):
         px, py, pz = positions[index, 0], positions[index, 1], positions[index, 2]
-        z = w2c[2, 0] * px + w2c[2, 1] * py + w2c[2, 2] * pz + w2c[2, 3]
+        z = zx * px + zy * py + zz * pz + zt
         if not z > near:
             continue
-        x = w2c[0, 0] * px + w2c[0, 1] * py + w2c[0, 2] * pz + w2c[0, 3]
-        y = w2c[1, 0] * px + w2c[1, 1] * py + w2c[1, 2] * pz + w2c[1, 3]
-        u, v = fx * x / z + cx, fy * y / z + cy
-        if not (u > -high and v > -high and u < width + high and v < height + high):
+        u = fx * (xx * px + xy * py + xz * pz + xt) / z + cx
+        if not (u > -high and u < u_end):
+            continue
+        v = fy * (yx * px + yy * py + yz * pz + yt) / z + cy
+        if not (v > -high and v < v_end):
             continue
         radius = min(max(fx * radii[index] / z, low), high)
         column, row = math.floor(u), math.floor(v)
@@ -105,9 +110,10 @@ def surface_normals(points, depth, valid, edge, origin, normals):
     ``edge`` is the largest relative depth step to a neighbour that still counts as one surface.
     """
     height, width = depth.shape
+    zero = np.float32(0.0)
     for i in range(height):
         for j in range(width):
-            normals[i, j, :] = 0.0
+            normals[i, j, 0], normals[i, j, 1], normals[i, j, 2] = zero, zero, zero
             if not valid[i, j]:
                 continue
             ax, ay, az, has_a = _tangent(points, depth, valid, edge, i, j, 0, 1)

@@ -41,7 +41,7 @@ WORLD_UP = torch.tensor([0.0, -1.0, 0.0])
 """Up in the world unless the input says otherwise."""
 
 STRIDE = 0.05
-"""Scene lengths a walk advances per frame."""
+"""Scene lengths a walk advances per frame unless told otherwise."""
 
 SWAY, SWAY_YAW, SWAY_FRAMES = 0.02, math.radians(2.0), 24
 """A walk's swing sideways in scene lengths and in yaw, and the frames one swing takes."""
@@ -96,25 +96,41 @@ def turn(
     return _along(start, _turns(_unit(up), degrees=degrees, n=n) @ c2w[:3, :3], c2w[:3, 3].expand(n, 3))
 
 
-def walk(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
-    """Walk ahead on the level, swaying gently; a camera that looks up or down keeps doing so."""
+def walk(
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    stride: float = STRIDE,
+) -> Cameras:
+    """Walk ahead on the level by ``stride`` scene lengths a frame, swaying gently.
+
+    A camera that looks up or down keeps doing so.
+    """
     _check(start, n=n, scale=scale)
     c2w, axis = start.c2w[0].double().cpu(), _unit(up)
     ahead = _level(c2w, axis)
     swing = torch.sin(torch.arange(n, dtype=torch.float64) * (2 * math.pi / SWAY_FRAMES))[:, None]
-    steps = torch.arange(n, dtype=torch.float64)[:, None] * STRIDE * ahead
+    steps = torch.arange(n, dtype=torch.float64)[:, None] * stride * ahead
     sway = swing * SWAY * torch.linalg.cross(ahead, axis)
     turns = _rotations(axis, -SWAY_YAW * swing[:, 0])
     return _along(start, turns @ c2w[:3, :3], c2w[:3, 3] + scale * (steps + sway))
 
 
 def there_and_back(
-    start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    stride: float = STRIDE,
 ) -> Cameras:
     """Walk ahead for the first half and return through the very same poses."""
     _check(start, n=n, scale=scale)
     there = torch.arange(n)
-    return walk(start, n=(n + 1) // 2, up=up, scale=scale)[torch.minimum(there, n - 1 - there)]
+    out = walk(start, n=(n + 1) // 2, up=up, scale=scale, stride=stride)
+    return out[torch.minimum(there, n - 1 - there)]
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(

@@ -27,6 +27,7 @@ class SceneUnits:
     """World units in a scene unit (the median depth of the first view)."""
 
     span: DepthRange
+    """What the depth code spreads over [-1, 1], in 1 / scene units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,14 @@ class Known:
     """Z-depth in world units; anything where it is not known."""
 
     has_rgb: Bool[Tensor, "n h w 1"]
+    """Where the colour is known."""
+
     has_depth: Bool[Tensor, "n h w 1"]
+    """Where the depth is known."""
+
     confidence: Float[Tensor, "n h w 1"]
+    """Trust in what is known, in [0, 1]; anything where the colour is not known."""
+
     offset: Float[Tensor, "n h w 2"]
     """From the pixel's centre to where the point it shows lies, in pixels; 0 for pictures."""
 
@@ -90,17 +97,21 @@ def nothing_known(cameras: Cameras) -> Known:
 
 
 def channels_of(known: Known, units: SceneUnits) -> Float[Tensor, "1 n 11 h w"]:
-    """The model's condition channels, in the order of ``rgbd.CONDITION_CHANNELS``."""
+    """The model's condition channels, in the order of ``rgbd.CONDITION_CHANNELS``.
+
+    Colour in [-1, 1], the depth code, the masks of colour and of depth, confidence in [0, 1], x and y
+    of the ray with z = 1, and the offset in pixels; 0 where they are not known.
+    """
     code = encode(known.depth / units.scale, units.span)
     stacked = torch.cat(
         [
-            (2.0 * known.rgb - 1.0) * known.has_rgb,
-            code * known.has_depth,
+            (2.0 * known.rgb - 1.0).masked_fill(~known.has_rgb, 0.0),
+            code.masked_fill(~known.has_depth, 0.0),
             known.has_rgb.float(),
             known.has_depth.float(),
-            known.confidence * known.has_rgb,
+            known.confidence.masked_fill(~known.has_rgb, 0.0),
             rays_cam(known.cameras)[..., :2],
-            known.offset * known.has_rgb,
+            known.offset.masked_fill(~known.has_rgb, 0.0),
         ],
         dim=-1,
     )
@@ -114,7 +125,11 @@ def images_of(frames: Frames, units: SceneUnits) -> Float[Tensor, "1 n 4 h w"]:
 
 
 def frames_of(images: Float[Tensor, "1 n 4 h w"], cameras: Cameras, units: SceneUnits) -> Frames:
-    """What the model predicted, as frames; colour is clipped to [0, 1]."""
+    """What the model predicted, as frames; colour is clipped to [0, 1].
+
+    A pixel is valid where its code is a depth at all: the code alone does not say where a picture that
+    went in had no depth.
+    """
     channels = images[0].permute(0, 2, 3, 1).float()
     depth, valid = decode(channels[..., 3:], units.span)
     return Frames(

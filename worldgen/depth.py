@@ -13,8 +13,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 QUANTILES = (0.005, 0.995)
+"""Of the known inverse depths: the ends of the range before it is widened."""
+
 MARGIN = 0.1
+"""By how much the range is widened at each end, as a share of itself."""
+
 MIN_RANGE = 1e-6
+"""Narrowest range, in 1 / scene units."""
+
+FARTHEST_INVERSE = 1e-3
+"""Depths beyond 1000 scene units are no depths."""
+
 MAX_SAMPLES = 1 << 16
 """Quantiles of more values than this are taken from an even subset."""
 
@@ -28,7 +37,9 @@ class DepthRange:
 
     def __post_init__(self) -> None:
         if not self.high - self.low >= MIN_RANGE:
-            raise ValueError(f"a depth range needs high > low, got [{self.low:g}, {self.high:g}]")
+            raise ValueError(
+                f"a depth range needs high > low by {MIN_RANGE:g} or more, got [{self.low:g}, {self.high:g}]"
+            )
 
 
 PRIOR = DepthRange(low=0.0, high=3.0)
@@ -36,13 +47,13 @@ PRIOR = DepthRange(low=0.0, high=3.0)
 
 
 def range_of(depth: Float[Tensor, "n h w 1"], valid: Bool[Tensor, "n h w 1"]) -> DepthRange:
-    """The range of all known depths together, widened by a tenth; the prior if nothing is known."""
+    """The range of all known depths (scene units) together, widened; the prior if nothing is known."""
     inverse = 1.0 / depth[valid].clamp_min(1e-6)
     if inverse.numel() == 0:
         return PRIOR
     inverse = inverse[:: max(1, inverse.numel() // MAX_SAMPLES)]
     low, high = torch.quantile(inverse, torch.tensor(QUANTILES, dtype=inverse.dtype)).tolist()
-    margin = max(MARGIN * (high - low), 0.5 * MARGIN * high)
+    margin = max(MARGIN * (high - low), 0.5 * MARGIN * high, MIN_RANGE)
     return DepthRange(low=low - margin, high=high + margin)
 
 
@@ -57,13 +68,9 @@ def encode(depth: Float[Tensor, "n h w 1"], span: DepthRange) -> Float[Tensor, "
 def decode(
     code: Float[Tensor, "n h w 1"], span: DepthRange
 ) -> tuple[Float[Tensor, "n h w 1"], Bool[Tensor, "n h w 1"]]:
-    """Code to depth in scene units, and where it is a depth at all (in front of infinity)."""
+    """Code to depth in scene units (0 where there is none), and where it is a depth at all."""
     excess = torch.expm1((code.abs() - 1.0).clamp(0.0, 10.0)) + 1.0
     linear = torch.where(code.abs() > 1.0, code.sign() * excess, code)
     inverse = (linear + 1.0) * 0.5 * (span.high - span.low) + span.low
     valid = inverse > FARTHEST_INVERSE
     return torch.where(valid, 1.0 / inverse.clamp_min(FARTHEST_INVERSE), torch.zeros_like(inverse)), valid
-
-
-FARTHEST_INVERSE = 1e-3
-"""Depths beyond 1000 scene units are no depths."""

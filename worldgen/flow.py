@@ -22,7 +22,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 def noised(
     clean: Float[Tensor, "b f c h w"], noise: Float[Tensor, "b f c h w"], t: Float[Tensor, "b f"]
 ) -> Float[Tensor, "b f c h w"]:
-    """Frames at noise level ``t``."""
+    """Frames at noise levels ``t`` in [0, 1]: ``(1 - t) clean + t noise``."""
     level = t[:, :, None, None, None]
     return (1.0 - level) * clean + level * noise
 
@@ -50,7 +50,10 @@ def levels(steps: int, *, shift: float = 1.0) -> Float[Tensor, " n"]:
 def velocity_loss(
     predicted: Float[Tensor, "b f c h w"], clean: Float[Tensor, "b f c h w"], t: Float[Tensor, "b f"]
 ) -> Float[Tensor, "b f c h w"]:
-    """Squared velocity error, a pixel and channel, of a prediction of the clean frame."""
+    """Squared velocity error, a pixel and channel, of a prediction of the clean frame.
+
+    With ``v = (x_t - x) / t`` it is the squared error of the clean frame over ``t`` squared.
+    """
     weight = 1.0 / t.clamp_min(MIN_TIME).square()
     return weight[:, :, None, None, None] * (predicted - clean).square()
 

@@ -143,7 +143,7 @@ def load_model(path: Path) -> tuple[RGBDModel, int]:
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold weights of this model: {error}") from error
     model.requires_grad_(requires_grad=False).eval()
-    return model.to(dtype=compute_dtype(), memory_format=torch.channels_last), size
+    return model.to(compute_dtype()).to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 
 
 def compute_dtype() -> torch.dtype:

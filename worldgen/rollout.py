@@ -82,16 +82,12 @@ class Growth:
                 is missing is imagined.
             seed: decides what is imagined.
         """
+        scale = self.world.scene.scale
         given = isinstance(first, Frames) and bool(first.valid.any())
-        span = range_of(first.depth / self.world.scene.scale, first.valid) if given else PRIOR
-        units = SceneUnits(scale=self.world.scene.scale, span=span)
-        if given:
-            frames = first
+        if isinstance(first, Frames) and given:
+            frames, span = first, range_of(first.depth / scale, first.valid)
         else:
-            known = known_pictures(first) if isinstance(first, Frames) else nothing_known(first)
-            frames = self.generator(known, None, units=units, seed=frame_seed(seed, path=0, index=0))
-            if isinstance(first, Frames):
-                frames = dataclasses.replace(frames, rgb=first.rgb)
+            frames, span = self._imagined(first, SceneUnits(scale=scale, span=PRIOR), seed=seed), PRIOR
         chunk, stored = self.world.commit(
             frames,
             given=given,
@@ -101,6 +97,14 @@ class Growth:
         )
         self._remember(stored, self.cache.render(stored.cameras), ids=list(chunk.frame_ids), given=given)
         return chunk
+
+    def _imagined(self, first: Frames | Cameras, units: SceneUnits, *, seed: int) -> Frames:
+        """The first view where no depth was measured; a picture keeps its colours."""
+        noise = frame_seed(seed, path=0, index=0)
+        if isinstance(first, Cameras):
+            return self.generator(nothing_known(first), None, units=units, seed=noise)
+        frames = self.generator(known_pictures(first), None, units=units, seed=noise)
+        return dataclasses.replace(frames, rgb=first.rgb)
 
     def plan(self, cameras: Cameras, *, seed: int, name: str) -> None:
         """Store a camera path that :meth:`follow` will take, whatever happens to this process."""

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -74,6 +75,7 @@ def chromium(bundled: str) -> str:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = chromium(playwright.chromium.executable_path)
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
@@ -103,7 +105,7 @@ def visit(browser: Browser, viewer: Viewer) -> Page:
     page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(viewer.url)
-    expect(page.get_by_text("Frames: 3")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Frames: 3")).to_be_visible()
     return page
 
 
@@ -127,6 +129,7 @@ def wait_for_picture(page: Page, expected: np.ndarray, *, within: float) -> None
     difference = np.inf
     while difference > within:
         assert time.monotonic() < deadline, f"the window is off by {difference:.3f} on average"
+        page.wait_for_timeout(500)
         difference = np.abs(picture(page) - expected).mean()
 
 
@@ -195,15 +198,18 @@ def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(
 def test_growing_adds_frames_while_another_browser_comes_and_goes(
     browser: Browser, opened: Callable[[GrowFn | None], Viewer]
 ):
-    viewer = opened(RoomGrow(chunk=1, pause_s=0.5))
+    gate = threading.Event()
+    viewer = opened(RoomGrow(chunk=1, gate=gate))
     page, other = visit(browser, viewer), visit(browser, viewer)
     page.bring_to_front()
     page.get_by_label("Frames to add").fill("4")
     page.keyboard.press("Tab")
     click(page, "Grow")
     expect(page.get_by_role("button", name="Grow", exact=True)).to_be_disabled()
+    expect(page.get_by_text("Growing: 0 of 4 frames.")).to_be_attached()
     other.close()
-    expect(page.get_by_text("Added 4 frames.")).to_be_attached(timeout=PATIENCE_MS)
+    gate.set()
+    expect(page.get_by_text("Added 4 frames.")).to_be_attached()
     expect(page.get_by_text("Frames: 7")).to_be_attached()
     expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
     page.close()
@@ -214,9 +220,9 @@ def test_stop_ends_growing_early(browser: Browser, opened: Callable[[GrowFn | No
     page.get_by_label("Frames to add").fill("100")
     page.keyboard.press("Tab")
     click(page, "Grow")
-    expect(page.get_by_text("Growing: 1 of 100")).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Growing: 1 of 100")).to_be_attached()
     click(page, "Stop")
-    expect(page.get_by_text("Added")).to_be_attached(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Added")).to_be_attached()
     page.close()
 
 
@@ -226,8 +232,8 @@ def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(
     page = visit(browser, opened(RoomGrow(chunk=1, fails_after=1)))
     for count in (4, 5):
         click(page, "Grow")
-        expect(page.get_by_text(f"Frames: {count}")).to_be_attached(timeout=PATIENCE_MS)
-        expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled(timeout=PATIENCE_MS)
+        expect(page.get_by_text(f"Frames: {count}")).to_be_attached()
+        expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
     assert "The generator ran out of ideas." in page.inner_text("body")
     assert "this line is for the log" not in page.inner_text("body")
     page.close()

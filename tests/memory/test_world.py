@@ -150,6 +150,13 @@ def flat_frames(depth: Tensor, valid: Tensor) -> Frames:
     return Frames(rgb=rgb, depth=depth, valid=valid, confidence=torch.zeros_like(depth), cameras=cameras)
 
 
+@pytest.mark.parametrize("ends", [(2.0**-126, 3.4028234663852886e38), (1.0, 1.0000001), (1e-45, 1e-44)])
+def test_the_ends_of_any_range_are_exact(ends):
+    depth = torch.tensor(ends)[None, None, :, None]
+    back = quantised(flat_frames(depth, depth > 0))
+    assert torch.equal(back.depth, depth)
+
+
 def test_depth_order_survives_rounding():
     depth = torch.linspace(0.3, 40.0, 500)[None, None, :, None]
     assert (quantised(flat_frames(depth, depth > 0)).depth.diff(dim=2) >= 0).all()

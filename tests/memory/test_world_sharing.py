@@ -57,6 +57,23 @@ def test_a_reader_from_before_the_writer_follows_it_and_stays_after(world):
         assert reader.frame_ids() == [0, 1, 2, 3]
 
 
+def test_a_reader_looks_again_when_a_writer_came_and_went_while_it_read(world, monkeypatch):
+    commit(world, 1)
+    world.close()
+    look = os.path.lexists
+    looks = iter(range(100))
+
+    def look_late(path):
+        if next(looks) == 1:
+            with World.open(world.path, writable=True) as writer:
+                commit(writer, 1)
+        return look(path)
+
+    with World.open(world.path) as reader:
+        monkeypatch.setattr(os.path, "lexists", look_late)
+        assert reader.frame_ids() == [0, 1]
+
+
 def test_reading_leaves_no_trace(world):
     commit(world, 2)
     world.close()

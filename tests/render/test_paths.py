@@ -128,6 +128,12 @@ def test_walk_knows_its_way_when_looking_straight_up_or_down(pitch: float):
     assert (path.origins[-1] - path.origins[0]).tolist()[2] == pytest.approx(0.1, abs=1e-5)
 
 
+def test_a_longer_stride_goes_farther_in_as_many_frames():
+    short, long = walk(_start(), n=25), there_and_back(_start(), n=49, stride=0.1)
+    ends = torch.stack([short.origins[24] - short.origins[0], long.origins[24] - long.origins[0]])
+    torch.testing.assert_close(ends[1], 2.0 * ends[0], atol=1e-5, rtol=0)  # frame 24: the sway is over
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 10])
 def test_there_and_back_returns_through_the_very_same_poses(n: int):
     path = there_and_back(_start(), n=n, up=UP, scale=1.7)

@@ -4,6 +4,7 @@ Both boxes are intersected in closed form. ``RoomGrow`` is a hand-written ``Grow
 what a camera in the room would see.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,6 +93,9 @@ class RoomGrow:
 
     chunk: int = 2
     pause_s: float = 0.0
+    gate: threading.Event | None = None
+    """If there is one, nothing grows before it is set."""
+
     fails_after: int | None = None
     """Frames after which it gives up; None for never."""
 
@@ -100,5 +104,7 @@ class RoomGrow:
             if self.fails_after is not None and start >= self.fails_after:
                 raise RuntimeError("the generator ran out of ideas\nand this line is for the log")
             time.sleep(self.pause_s)
+            if self.gate is not None:
+                self.gate.wait()
             frames = cast(cameras[start : start + self.chunk])
             yield Grown(frames=frames, points=points_of(frames, first_id=seed + start))

@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one verb and exit with its status."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve whatever else runs
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    command = tyro.cli(Command, args=arguments, prog="worldgen", description=__doc__.splitlines()[0])
+    command = tyro.cli(
+        Command, args=arguments, prog="worldgen", description="Grow 3D worlds you can walk through."
+    )
     try:
         status = command.run()
     except (ValueError, FileExistsError, FileNotFoundError) as error:

@@ -71,7 +71,9 @@ def projections(
     return (lifted @ world_to_camera).float(), (camera_to_world @ inverse).float()
 
 
-def _lifted(fx: Tensor, fy: Tensor, cx: Tensor, cy: Tensor) -> tuple[Tensor, Tensor]:
+def _lifted(
+    fx: Float[Tensor, "b f"], fy: Float[Tensor, "b f"], cx: Float[Tensor, "b f"], cy: Float[Tensor, "b f"]
+) -> tuple[Float[Tensor, "b f 4 4"], Float[Tensor, "b f 4 4"]]:
     """Intrinsics as 4 x 4 matrices, and their closed-form inverses."""
     K = torch.eye(4, dtype=fx.dtype, device=fx.device).expand(*fx.shape, 4, 4).clone()
     inverse = K.clone()
@@ -81,7 +83,9 @@ def _lifted(fx: Tensor, fy: Tensor, cx: Tensor, cy: Tensor) -> tuple[Tensor, Ten
     return K, inverse
 
 
-def _rigid(rotation: Tensor, translation: Tensor) -> Tensor:
+def _rigid(
+    rotation: Float[Tensor, "b f 3 3"], translation: Float[Tensor, "b f 3"]
+) -> Float[Tensor, "b f 4 4"]:
     matrix = torch.eye(4, dtype=rotation.dtype, device=rotation.device).expand(*rotation.shape[:-2], 4, 4)
     matrix = matrix.clone()
     matrix[..., :3, :3], matrix[..., :3, 3] = rotation, translation
@@ -93,13 +97,12 @@ def rope(
 ) -> tuple[Float[Tensor, "s c"], Float[Tensor, "s c"]]:
     """Cosines and signed sines that rotate ``channels`` of a token by its row-major grid position.
 
-    The first quarter of the channels pairs with the second (x), the third with the fourth (y).
+    ``channels`` is a multiple of 4 and ``grid`` is (rows, columns). The first quarter of the channels
+    pairs with the second (x), the third with the fourth (y).
     """
     pairs = channels // 4
     frequencies = ROPE_BASE ** (-torch.arange(pairs, device=device) / pairs)
-    y, x = (
-        (torch.arange(size, device=device) + 0.5) * (REFERENCE_GRID / size) for size in grid
-    )
+    y, x = ((torch.arange(size, device=device) + 0.5) * (REFERENCE_GRID / size) for size in grid)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     x_angles, y_angles = (axis.flatten()[:, None] * frequencies for axis in (grid_x, grid_y))
     cos = torch.cat([x_angles.cos()] * 2 + [y_angles.cos()] * 2, dim=-1)
@@ -127,7 +130,10 @@ class Codes:
     """The inverse of P."""
 
     cos: Float[Tensor, "s c"]
+    """Cosines of the tokens' rotary angles, for the second half of each head."""
+
     sin: Float[Tensor, "s c"]
+    """Their signed sines; negated they rotate back."""
 
 
 def codes_of(
@@ -140,7 +146,11 @@ def codes_of(
 
 
 def applied(
-    x: Float[Tensor, "b f s n c"], matrix: Float[Tensor, "b f 4 4"], cos: Tensor, sin: Tensor
+    x: Float[Tensor, "b f s n c"],
+    matrix: Float[Tensor, "b f 4 4"],
+    *,
+    cos: Float[Tensor, "s half"],
+    sin: Float[Tensor, "s half"],
 ) -> Float[Tensor, "b f s n c"]:
     """Apply a camera matrix to the first half of each head and a rotation to the second half.
 
@@ -148,8 +158,8 @@ def applied(
     small ones.
     """
     camera, plane = x.chunk(2, dim=-1)
-    groups = camera.shape[-1] // 4
-    tiled = torch.einsum("gh,bfij->bfgihj", torch.eye(groups, device=x.device), matrix).flatten(4).flatten(2, 3)
+    same_group = torch.eye(camera.shape[-1] // 4, device=x.device)
+    tiled = torch.einsum("gh,bfij->bfgihj", same_group, matrix).flatten(4).flatten(2, 3)
     turned = camera.flatten(2, 3) @ tiled.mT.to(x.dtype)
     return torch.cat([turned.view(camera.shape), rotated(plane, cos, sin)], dim=-1)
 
@@ -157,7 +167,7 @@ def applied(
 def attend(
     q: Float[Tensor, "b s n c"], k: Float[Tensor, "b m n c"], v: Float[Tensor, "b m n c"]
 ) -> Float[Tensor, "b s n c"]:
-    """Plain multi-head attention.
+    """Plain multi-head attention of ``s`` queries over ``m`` keys.
 
     Written out because, on a CPU, two batched products and a softmax train faster than the fused
     kernel at a few hundred tokens.

@@ -17,7 +17,7 @@ TIME_FEATURES = 256
 
 
 def time_features(t: Float[Tensor, " n"]) -> Float[Tensor, "n 256"]:
-    """Sinusoids of a diffusion time in [0, 1], periods from 1/1000 of the range upwards."""
+    """Cosines, then sines, of a diffusion time in [0, 1]; periods from 2 pi / 1000 to about 60."""
     half = TIME_FEATURES // 2
     frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000.0) / half))
     angles = 1000.0 * t.float()[:, None] * frequencies
@@ -25,7 +25,7 @@ def time_features(t: Float[Tensor, " n"]) -> Float[Tensor, "n 256"]:
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of an image; without an affine part where ``scale`` is off."""
+    """Layer norm over the channels of an image, with a learned scale and no bias."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -55,3 +55,31 @@ class ResidualBlock(nn.Module):
         scale, shift = self.modulation(embedded)[:, :, None, None].chunk(2, dim=1)
         hidden = self.conv_in(self.norm(x))
         return x + self.conv_out(F.silu(hidden * (1.0 + scale) + shift))
+
+
+class Finish(nn.Module):
+    """The last look at full resolution: repairs what the coarser levels and the cache render got wrong.
+
+    Returns a correction of colour and depth, and one gate for each of the two (before the sigmoid);
+    both are zero when initialised.
+    """
+
+    WIDTH = 32
+
+    def __init__(self, channels: int, *, embedding: int):
+        super().__init__()
+        self.conv_in = nn.Conv2d(channels, self.WIDTH, 3, padding=1)
+        self.conv_mid = nn.Conv2d(self.WIDTH, self.WIDTH, 3, padding=1)
+        self.conv_out = nn.Conv2d(self.WIDTH, 6, 3, padding=1)
+        self.modulation = nn.Linear(embedding, 2 * self.WIDTH)
+        for layer in (self.conv_out, self.modulation):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, x: Float[Tensor, "n c h w"], embedded: Float[Tensor, "n d"]
+    ) -> tuple[Float[Tensor, "n 4 h w"], Float[Tensor, "n 2 h w"]]:
+        scale, shift = self.modulation(embedded)[:, :, None, None].chunk(2, dim=1)
+        hidden = F.silu(self.conv_in(x) * (1.0 + scale) + shift)
+        hidden = F.silu(self.conv_mid(hidden))
+        return self.conv_out(hidden).split((4, 2), dim=1)

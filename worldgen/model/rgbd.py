@@ -8,6 +8,7 @@ and nothing is lost. Predicts the clean frame (x-prediction; A7), starting from 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldgen.model.attention import Views
-from worldgen.model.layers import TIME_FEATURES, ResidualBlock, time_features
+from worldgen.model.layers import TIME_FEATURES, Finish, ResidualBlock, time_features
 from worldgen.model.trunk import Links, Recall, Trunk
 
 IMAGE_CHANNELS = 4
@@ -33,6 +34,8 @@ class ModelConfig:
     """Sizes of the model."""
 
     name: str = "tiny"
+    """What the weights are called; no size hides in it."""
+
     levels: tuple[int, ...] = (64, 128)
     """Channels at 1/2 and 1/4 of the resolution."""
 
@@ -40,11 +43,21 @@ class ModelConfig:
     """Channels of the trunk, at 1/8 of the resolution."""
 
     depth: int = 8
+    """Blocks of the trunk; every fourth one looks beyond its own frame."""
+
     head_width: int = 64
+    """Channels of an attention head; a multiple of 8 (PRoPE)."""
 
     def __post_init__(self) -> None:
+        if min(*self.levels, self.width, self.depth, self.head_width, 1) < 1:
+            raise ValueError(f"the sizes of a model are positive, got {self}")
+        if 2 ** (len(self.levels) + 1) != TOKEN_PIXELS:
+            raise ValueError(f"levels must be two numbers (1/2 and 1/4 of the resolution), got {self.levels}")
         if self.width % self.head_width or self.head_width % 8:
-            raise ValueError(f"width {self.width} must hold whole heads of {self.head_width}, a multiple of 8")
+            raise ValueError(
+                f"width must hold whole heads of a multiple of 8, got width {self.width} and "
+                f"head_width {self.head_width}"
+            )
 
 
 class RGBDModel(nn.Module):
@@ -60,15 +73,14 @@ class RGBDModel(nn.Module):
         )
         self.stem = nn.Conv2d(4 * (IMAGE_CHANNELS + CONDITION_CHANNELS), first, 3, padding=1)
         self.encode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
         self.trunk = Trunk(config.width, depth=config.depth, head_width=config.head_width)
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
         self.decode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
         self.last = nn.Conv2d(first, 4 * IMAGE_CHANNELS, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.finish = Finish(IMAGE_CHANNELS + CONDITION_CHANNELS, embedding=config.width)
 
     def forward(
         self,
@@ -103,17 +115,21 @@ class RGBDModel(nn.Module):
 
     def _run(
         self,
-        x: Tensor,
-        t: Tensor,
+        x: Float[Tensor, "b f 4 h w"],
+        t: Float[Tensor, "b f"],
         *,
-        condition: Tensor,
+        condition: Float[Tensor, "b f 11 h w"],
         views: Views,
         links: Links | None,
         recall: Recall | None,
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    ) -> tuple[Float[Tensor, "b f 4 h w"], list[tuple[Tensor, Tensor]]]:
+        """The clean frames, and the raw keys and values of every memory block."""
         b, f, _, h, w = x.shape
         if h % TOKEN_PIXELS or w % TOKEN_PIXELS:
             raise ValueError(f"the model needs multiples of {TOKEN_PIXELS} pixels, got {w} x {h}")
+        links = ((),) * f if links is None else links
+        if len(links) != f or any(not 0 <= j < i for i in range(f) for j in links[i]):
+            raise ValueError(f"each of {f} frames may be linked to frames before it, got {links}")
         dtype = self.last.weight.dtype
         embedded = F.silu(self.embed_time(time_features(t.flatten()).to(dtype)))
         inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(dtype)
@@ -126,14 +142,17 @@ class RGBDModel(nn.Module):
             embedded.view(b, f, -1),
             views=views,
             grid=(rows, columns),
-            links=links or ((),) * f,
+            links=links,
             recall=recall,
         )
         image = tokens.reshape(b * f, rows, columns, -1).permute(0, 3, 1, 2)
-        change = self._decoded(image, skips, embedded).float().view(x.shape)
-        return change + known_part(condition.float()), kept
+        change = self._decoded(image, skips, embedded)
+        return self._finished(change, condition, embedded).view(x.shape), kept
 
-    def _encoded(self, inputs: Tensor, embedded: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encoded(
+        self, inputs: Float[Tensor, "n 15 h w"], embedded: Float[Tensor, "n d"]
+    ) -> tuple[Float[Tensor, "n d rows columns"], list[Tensor]]:
+        """Tokens as a small image, and the skips from fine to coarse."""
         image = self.stem(F.pixel_unshuffle(inputs, 2).contiguous(memory_format=torch.channels_last))
         skips = []
         for block, down in zip(self.encode, self.down, strict=True):
@@ -142,11 +161,33 @@ class RGBDModel(nn.Module):
             image = down(image)
         return image, skips
 
-    def _decoded(self, image: Tensor, skips: list[Tensor], embedded: Tensor) -> Tensor:
+    def _decoded(
+        self, image: Float[Tensor, "n d rows columns"], skips: list[Tensor], embedded: Float[Tensor, "n d"]
+    ) -> Float[Tensor, "n 4 h w"]:
+        """From tokens back to the change of every pixel."""
         for up, block, skip in reversed(list(zip(self.up, self.decode, skips, strict=True))):
             image = F.pixel_shuffle(up(image), 2) + skip
             image = block(image.contiguous(memory_format=torch.channels_last), embedded)
         return F.pixel_shuffle(self.last(F.silu(image)), 2)
+
+    def _finished(
+        self,
+        change: Float[Tensor, "n 4 h w"],
+        condition: Float[Tensor, "b f 11 h w"],
+        embedded: Float[Tensor, "n d"],
+    ) -> Float[Tensor, "n 4 h w"]:
+        """What is known plus what changes, at full resolution.
+
+        Where something is known, a gate decides how much of the generated change is let in: what the
+        cache shows needs to be resampled, not imagined, and should not carry the noise of sampling.
+        """
+        known = known_part(condition.float()).flatten(0, 1)
+        flat = condition.flatten(0, 1)
+        inputs = torch.cat([change, flat.to(change.dtype)], dim=1)
+        repair, gates = self.finish(inputs.contiguous(memory_format=torch.channels_last), embedded)
+        closed = gates.float().sigmoid() * flat[:, 4:6].float()
+        closed = torch.cat([closed[:, :1].expand(-1, 3, -1, -1), closed[:, 1:]], dim=1)
+        return known + (1.0 - closed) * change.float() + repair.float()
 
 
 def known_part(condition: Float[Tensor, "b f 11 h w"]) -> Float[Tensor, "b f 4 h w"]:

@@ -23,7 +23,6 @@ MEMORY_EVERY = 4
 Links = tuple[tuple[int, ...], ...]
 """For each frame of a clip, the earlier frames it attends to."""
 
-
 Meet = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Queries, keys and values of all frames to what each token takes from the others."""
 
@@ -33,6 +32,8 @@ class Recall:
     """Raw keys and values of remembered frames, one pair a memory block, and their cameras."""
 
     keys: list[Float[Tensor, "b m s n c"]]
+    """Before any camera or rotary transform: those happen when they are read."""
+
     values: list[Float[Tensor, "b m s n c"]]
     views: Views
 
@@ -64,7 +65,8 @@ class Block(nn.Module):
 
         ``meet`` turns queries, keys and values into what the tokens take from each other.
         """
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(embedded)[:, :, None].chunk(6, -1)
+        modulation = self.modulation(embedded)[:, :, None]
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = modulation.chunk(6, dim=-1)
         hidden = F.layer_norm(x, x.shape[-1:]) * (1.0 + scale_a) + shift_a
         q, k, v = self.project(hidden)
         x = x + gate_a * self.merge(meet(q, k, v).reshape(x.shape))
@@ -73,14 +75,27 @@ class Block(nn.Module):
         return x, (k, v)
 
 
-def within_frames(q: Tensor, k: Tensor, v: Tensor, *, cos: Tensor, sin: Tensor) -> Float[Tensor, "b f s n c"]:
+def within_frames(
+    q: Float[Tensor, "b f s n c"],
+    k: Float[Tensor, "b f s n c"],
+    v: Float[Tensor, "b f s n c"],
+    *,
+    cos: Float[Tensor, "s c"],
+    sin: Float[Tensor, "s c"],
+) -> Float[Tensor, "b f s n c"]:
     """Attention of every frame to itself, with rotary positions."""
     q, k = rotated(q, cos, sin), rotated(k, cos, sin)
     return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)).view(q.shape)
 
 
 def between_frames(
-    q: Tensor, k: Tensor, v: Tensor, *, codes: Codes, links: Links, recalled: tuple[Tensor, Tensor] | None
+    q: Float[Tensor, "b f s n c"],
+    k: Float[Tensor, "b f s n c"],
+    v: Float[Tensor, "b f s n c"],
+    *,
+    codes: Codes,
+    links: Links,
+    recalled: tuple[Float[Tensor, "b m s n c"], Float[Tensor, "b m s n c"]] | None,
 ) -> Float[Tensor, "b f s n c"]:
     """Attention of every frame to itself, to its links and to what is recalled, through PRoPE.
 
@@ -90,15 +105,15 @@ def between_frames(
     if recalled is not None:
         k, v = torch.cat([k, recalled[0].to(k)], dim=1), torch.cat([v, recalled[1].to(v)], dim=1)
     into, out_of = codes.into[:, :frames], codes.out_of
-    q = applied(q, into.mT, codes.cos, codes.sin)
-    k = applied(k, out_of, codes.cos, codes.sin)
-    v = applied(v, out_of, codes.cos, codes.sin)
+    q = applied(q, into.mT, cos=codes.cos, sin=codes.sin)
+    k = applied(k, out_of, cos=codes.cos, sin=codes.sin)
+    v = applied(v, out_of, cos=codes.cos, sin=codes.sin)
     outputs = []
     for i in range(frames):
         seen = [i, *links[i], *range(frames, k.shape[1])]
         keys, values = (torch.cat([part[:, j] for j in seen], dim=1) for part in (k, v))
         outputs.append(attend(q[:, i], keys, values))
-    return applied(torch.stack(outputs, dim=1), into, codes.cos, -codes.sin)
+    return applied(torch.stack(outputs, dim=1), into, cos=codes.cos, sin=-codes.sin)
 
 
 class Trunk(nn.Module):

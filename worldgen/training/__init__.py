@@ -1,1 +1,1 @@
-"""worldgen/training."""
+"""Training: recipes, clips of procedural worlds, checkpoints and the loop."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from worldgen.training.config import TrainConfig
 
 
-class CheckpointMismatch(ValueError):
+class CheckpointMismatch(ValueError):  # noqa: N818 - says what is the matter, as our errors do
     """A checkpoint that belongs to another configuration, or is no checkpoint."""
 
 
@@ -30,21 +30,25 @@ class Progress:
     step: int = 0
     frames: int = 0
     clips: int = 0
+    """Clips seen; the next one to see has this index."""
 
 
-def save_checkpoint(
-    path: Path,
-    *,
-    model: nn.Module,
-    average: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    progress: Progress,
-    config: TrainConfig,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The things that training changes in place."""
+
+    model: nn.Module
+    average: nn.Module
+    """The same network with averaged weights."""
+
+    optimizers: list[torch.optim.Optimizer]
+
+
+def save_checkpoint(path: Path, run: Run, *, progress: Progress, config: TrainConfig) -> None:
     """Write the state of a run; a crash leaves the previous file."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for index, optimizer in enumerate(optimizers):
+    tensors = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in run.average.state_dict().items()}
+    for index, optimizer in enumerate(run.optimizers):
         for slot, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}.{key}": value for key, value in state.items()}
     header = {
@@ -59,14 +63,7 @@ def save_checkpoint(
     temporary.replace(path)
 
 
-def load_checkpoint(
-    path: Path,
-    *,
-    model: nn.Module,
-    average: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    config: TrainConfig,
-) -> Progress:
+def load_checkpoint(path: Path, run: Run, *, config: TrainConfig) -> Progress:
     """Restore a run in place and return how far it had come.
 
     Raises:
@@ -76,24 +73,29 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        saved = json.loads(header["config"])
+        model = json.loads(header["config"])["model"]
         progress = Progress(**json.loads(header["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointMismatch(f"{path} is no training checkpoint: {error}") from error
-    if saved["model"] != json.loads(json.dumps(dataclasses.asdict(config.model))):
+        raise CheckpointMismatch(f"{path} is no training checkpoint: {error!r}") from error
+    if model != json.loads(json.dumps(dataclasses.asdict(config.model))):
         raise CheckpointMismatch(f"{path} belongs to another model; give its configuration or a new folder")
-    model.load_state_dict(_below(tensors, "model."))
-    average.load_state_dict(_below(tensors, "average."))
-    for index, optimizer in enumerate(optimizers):
-        _restore(optimizer, _below(tensors, f"optimizer.{index}."))
+    try:
+        run.model.load_state_dict(_below(tensors, "model."))
+        run.average.load_state_dict(_below(tensors, "average."))
+        for index, optimizer in enumerate(run.optimizers):
+            _restore(optimizer, _below(tensors, f"optimizer.{index}."))
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointMismatch(f"{path} holds other weights than its configuration says") from error
     return progress
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Fill in an optimizer's state from tensors named "slot.key"."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         slot, key = name.split(".", 1)

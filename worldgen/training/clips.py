@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -51,26 +51,38 @@ PRIOR_CHANCE = 0.3
 """Chance that a clip whose depth is known is coded with the prior range all the same."""
 
 
+TORN_CHANCE = 0.2
+"""Chance that a cache render loses a few rectangles."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One training clip, as the model reads it; a batch axis in front once collated."""
+    """A batch of training clips, as the model reads them."""
 
-    images: Float[Tensor, "*b f 4 h w"]
-    condition: Float[Tensor, "*b f 11 h w"]
-    w2c: Float[Tensor, "*b f 4 4"]
-    K_norm: Float[Tensor, "*b f 4"]
-    given: Bool[Tensor, "*b f"]
+    images: Float[Tensor, "b f 4 h w"]
+    """The exact frames: colour in [-1, 1] and the depth code."""
+
+    condition: Float[Tensor, "b f 11 h w"]
+    """What is known of them; see :func:`worldgen.conditions.channels_of`."""
+
+    w2c: Float[Tensor, "b f 4 4"]
+    """World-to-camera, in scene units."""
+
+    K_norm: Float[Tensor, "b f 4"]
+    """Intrinsics as in :class:`worldgen.model.attention.Views`."""
+
+    given: Bool[Tensor, "b f"]
     """Frames that are fully known: context without noise and without loss."""
 
 
 def collated(clips: list[Clip]) -> Clip:
-    """Several clips as one batch."""
+    """Several batches as one."""
     names = [field.name for field in dataclasses.fields(Clip)]
-    return Clip(**{name: torch.stack([getattr(clip, name) for clip in clips]) for name in names})
+    return Clip(**{name: torch.cat([getattr(clip, name) for clip in clips]) for name in names})
 
 
 class Clips(Dataset[Clip]):
-    """Clips by index; see the module's docstring."""
+    """Clips by index, each a batch of one; see the module's docstring."""
 
     def __init__(self, *, size: int, frames: int, seed: int):
         """Describe the clips.
@@ -99,7 +111,7 @@ class Clips(Dataset[Clip]):
         return clip_of(render(scene, cameras[order]), rng=rng)
 
 
-def _order(count: int, rng: np.random.Generator) -> np.ndarray:
+def _order(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     """Forwards, backwards, or as frames come when a place is visited again."""
     kind = rng.random()
     if kind < 0.4:
@@ -110,7 +122,7 @@ def _order(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
-    """A clip from exact frames; the first frame may serve as the source of a cache only."""
+    """A clip from exact frames, all but the first; that one serves only as the source of a cache."""
     start = STARTS[int(rng.choice(len(STARTS), p=START_CHANCES))]
     source, targets = frames[:1], frames[1:]
     cache = WorldCache()
@@ -129,18 +141,19 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
         camera = targets.cameras[i : i + 1]
         known.append(nothing_known(camera) if dropped else known_from_cache(_torn(seens[i], rng)))
     views = views_of(targets.cameras, scale=units.scale)
-    given = torch.zeros(len(targets), dtype=torch.bool)
-    given[0] = start == "known"
+    given = torch.zeros((1, len(targets)), dtype=torch.bool)
+    given[0, 0] = start == "known"
     return Clip(
-        images=images_of(targets, units)[0],
-        condition=torch.cat([channels_of(part, units) for part in known], dim=1)[0],
-        w2c=views.w2c[0],
-        K_norm=views.K_norm[0],
+        images=images_of(targets, units),
+        condition=torch.cat([channels_of(part, units) for part in known], dim=1),
+        w2c=views.w2c,
+        K_norm=views.K_norm,
         given=given,
     )
 
 
 def _first(start: str, frame: Frames, seen: Seen) -> Known:
+    """What is known of a clip's first frame."""
     if start == "nothing":
         return nothing_known(frame.cameras)
     if start == "picture":
@@ -181,7 +194,7 @@ def _degraded(frame: Frames, rng: np.random.Generator) -> Frames:
 
 def _torn(seen: Seen, rng: np.random.Generator) -> Seen:
     """Sometimes a render with rectangles missing, so that holes of every shape are learned."""
-    if rng.random() > 0.2:
+    if rng.random() > TORN_CHANCE:
         return seen
     kept = torch.ones_like(seen.mask)
     h, w = kept.shape[1:3]

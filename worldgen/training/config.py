@@ -9,11 +9,13 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from worldgen.model.rgbd import TOKEN_PIXELS, ModelConfig
 
 CONFIGS = Path(__file__).parent / "configs"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,19 @@ class TrainConfig:
 
     model: ModelConfig
     stages: tuple[Stage, ...]
+    """One after the other."""
+
     seed: int = 0
+    """Decides the first weights, the clips and the noise."""
+
     clip_frames: int = 4
     learning_rate: float = 1e-3
+    """On the plateau, of both optimisers."""
+
     weight_decay: float = 0.02
     warmup_steps: int = 200
+    """Steps over which the learning rate rises from zero."""
+
     cooldown: float = 0.25
     """Share of the frames, at the end, over which the learning rate falls to zero."""
 
@@ -52,9 +62,25 @@ class TrainConfig:
     """Decay of the averaged weights a step; they are what is evaluated and shipped."""
 
     depth_weight: float = 0.5
+    """Weight of the loss of the depth code; that of colour is 1."""
+
+    def __post_init__(self) -> None:
+        if not self.stages or self.clip_frames < 1:
+            raise ValueError("a configuration needs at least one stage and one frame a clip")
+        if not (self.learning_rate > 0.0 <= self.weight_decay and 0.0 <= self.ema < 1.0):
+            raise ValueError(
+                f"learning_rate must be positive, weight_decay not negative and ema in [0, 1), got "
+                f"{self.learning_rate}, {self.weight_decay} and {self.ema}"
+            )
+        if not (self.warmup_steps >= 0 and 0.0 <= self.cooldown <= 1.0 and self.depth_weight >= 0.0):
+            raise ValueError(
+                f"warmup_steps and depth_weight must not be negative and cooldown must lie in [0, 1], got "
+                f"{self.warmup_steps}, {self.depth_weight} and {self.cooldown}"
+            )
 
     @property
     def total_frames(self) -> int:
+        """Frames of all stages."""
         return sum(stage.frames for stage in self.stages)
 
     def stage_at(self, frames: int) -> Stage:
@@ -80,16 +106,17 @@ def load_config(path: Path) -> TrainConfig:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         model = _built(ModelConfig, table.pop("model", {}))
-        stages = tuple(_built(Stage, stage) for stage in table.pop("stages"))
+        stages = tuple(_built(Stage, stage) for stage in table.pop("stages", ()))
         return _built(TrainConfig, {**table, "model": model, "stages": stages})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is no training configuration: {error}") from error
 
 
-def _built(kind: type, table: dict[str, Any]) -> Any:
-    names = {field.name for field in dataclasses.fields(kind)}
+def _built(kind: type[T], table: dict[str, Any]) -> T:
+    """A dataclass from a table of TOML; lists become tuples."""
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(table) - names)
     if unknown:
-        raise KeyError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(names))})")
+        raise ValueError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(names))})")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return kind(**values)

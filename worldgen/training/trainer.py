@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from worldgen.flow import logit_normal_times, noised, velocity_loss
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links
-from worldgen.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from worldgen.training.checkpoint import Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig
 
@@ -33,6 +33,8 @@ LINK_CHANCE = 0.7
 """Chance that a frame attends to an earlier one."""
 
 GRADIENT_NORM = 1.0
+"""Gradients longer than this are shortened to it."""
+
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -41,11 +43,17 @@ class Step:
     """What one step of training did."""
 
     progress: Progress
+    """After the step."""
+
     size: int
+    """Pixels a side."""
+
     frames: int
     """Frames in this step."""
 
     loss: float
+    """Weighted squared velocity error of colour and depth, over the frames that are not given."""
+
     rgb_error: float
     """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels."""
 
@@ -54,6 +62,7 @@ class Step:
 
     learning_rate: float
     elapsed_s: float
+    """Time of the step, and of its checkpoint if one was written; not of waiting for the clips."""
 
 
 def train(
@@ -68,45 +77,53 @@ def train(
         save_every: steps between checkpoints; one is also written at the end.
         workers: processes that render clips.
     """
-    torch.manual_seed(config.seed)
-    model = RGBDModel(config.model).to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
-    optimizers = optimizers_of(model, config)
-    state = {"model": model, "average": average, "optimizers": optimizers, "config": config}
+    run = begun(config, device=device)
     path = folder / CHECKPOINT
-    progress = load_checkpoint(path, **state) if path.is_file() else Progress()
+    progress = load_checkpoint(path, run, config=config) if path.is_file() else Progress()
     while progress.frames < config.total_frames:
         stage = config.stage_at(progress.frames)
         for clip in _batches(config, stage, progress, workers=workers):
             started = time.perf_counter()
             rate = learning_rate(config, progress)
-            errors = _step(model, clip, optimizers, rate=rate, config=config, seed=progress.step, device=device)
-            _update_average(average, model, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
-            progress = replace(
-                progress,
+            errors = update(run, clip, rate=rate, config=config, step=progress.step)
+            progress = Progress(
                 step=progress.step + 1,
-                frames=progress.frames + config.clip_frames * stage.batch_clips,
-                clips=progress.clips + stage.batch_clips,
+                frames=progress.frames + clip.given.numel(),
+                clips=progress.clips + len(clip.given),
             )
             is_last = progress.frames >= config.total_frames
             if is_last or progress.step % save_every == 0:
-                save_checkpoint(path, progress=progress, **state)
-            elapsed = time.perf_counter() - started
-            yield Step(progress=progress, size=stage.size, frames=len(clip.given) * config.clip_frames, learning_rate=rate, elapsed_s=elapsed, **errors)
+                save_checkpoint(path, run, progress=progress, config=config)
+            yield Step(
+                progress=progress,
+                size=stage.size,
+                frames=clip.given.numel(),
+                learning_rate=rate,
+                elapsed_s=time.perf_counter() - started,
+                **errors,
+            )
             if is_last or config.stage_at(progress.frames) is not stage:
                 break
 
 
+def begun(config: TrainConfig, *, device: torch.device) -> Run:
+    """A run before its first step; the seed of the configuration decides the weights."""
+    torch.manual_seed(config.seed)
+    model = RGBDModel(config.model).to(device).to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
+    return Run(model=model, average=average, optimizers=optimizers_of(model, config))
+
+
 def optimizers_of(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the trunk, AdamW for all else; both take the same learning rate."""
-    named = list(model.named_parameters())
-    is_matrix = {name: p.ndim == 2 and ".blocks." in name and "modulation" not in name for name, p in named}
-    matrices = [p for name, p in named if is_matrix[name]]
-    others = [p for name, p in named if not is_matrix[name]]
-    kind = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        is_matrix = parameter.ndim == 2 and ".blocks." in name and "modulation" not in name
+        (matrices if is_matrix else others).append(parameter)
+    rate, decay = config.learning_rate, config.weight_decay
     return [
-        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **kind),
-        torch.optim.AdamW(others, betas=(0.9, 0.98), **kind),
+        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, weight_decay=decay, betas=(0.9, 0.98)),
     ]
 
 
@@ -131,43 +148,53 @@ def _batches(config: TrainConfig, stage: Stage, progress: Progress, *, workers: 
     )
 
 
-def _step(
-    model: RGBDModel,
-    clip: Clip,
-    optimizers: list[torch.optim.Optimizer],
-    *,
-    rate: float,
-    config: TrainConfig,
-    seed: int,
-    device: torch.device,
-) -> dict[str, float]:
-    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + seed)
+def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, step: int) -> dict[str, float]:
+    """Take step number ``step`` on one batch, in place, and return its loss and its two errors."""
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     t = noise_levels(clip.given, rng=rng)
-    noise = torch.randn(clip.images.shape, generator=rng).to(device)
+    noise = torch.randn(clip.images.shape, generator=rng)
     links = random_links(clip.images.shape[1], rng=rng)
-    clean, t = clip.images.to(device), t.to(device)
-    views = Views(w2c=clip.w2c.to(device), K_norm=clip.K_norm.to(device))
-    with torch.autocast(device.type, torch.bfloat16):
-        predicted = model(
-            noised(clean, noise, t), t, condition=clip.condition.to(device), views=views, links=links
-        )
-    weight = (t > 0).float()[:, :, None, None, None]
-    loss = velocity_loss(predicted, clean, t) * weight
+    predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
+    loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
     share = weight.mean().clamp_min(1e-6)
     total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
     total.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-    for optimizer in optimizers:
+    nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_NORM)
+    for optimizer in run.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    _update_average(run, decay=min(config.ema, (1 + step) / (10 + step)))
     error = (predicted.detach() - clean) * weight
     return {
         "loss": float(total.detach()),
         "rgb_error": float(error[:, :, :3].square().mean() / share),
         "depth_error": float(error[:, :, 3:].abs().mean() / share),
     }
+
+
+def _predicted(
+    model: nn.Module,
+    clip: Clip,
+    *,
+    t: Float[Tensor, "b f"],
+    noise: Float[Tensor, "b f 4 h w"],
+    links: Links,
+) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
+    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
+    device = next(model.parameters()).device
+    clean, t = clip.images.to(device), t.to(device)
+    views = Views(w2c=clip.w2c.to(device), K_norm=clip.K_norm.to(device))
+    with torch.autocast(device.type, torch.bfloat16):
+        predicted = model(
+            noised(clean, noise.to(device), t),
+            t,
+            condition=clip.condition.to(device),
+            views=views,
+            links=links,
+        )
+    return predicted, clean, (t > 0).float()[:, :, None, None, None]
 
 
 def noise_levels(given: Bool[Tensor, "b f"], *, rng: torch.Generator) -> Float[Tensor, "b f"]:
@@ -185,6 +212,6 @@ def random_links(frames: int, *, rng: torch.Generator) -> Links:
 
 
 @torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, *, decay: float) -> None:
-    targets, sources = list(average.parameters()), list(model.parameters())
-    torch._foreach_lerp_(targets, sources, 1.0 - decay)
+def _update_average(run: Run, *, decay: float) -> None:
+    for target, source in zip(run.average.parameters(), run.model.parameters(), strict=True):
+        target.lerp_(source, 1.0 - decay)

@@ -105,9 +105,8 @@ def _gate(rng: Rng, wall: Wall) -> tuple[Opening, ...]:
 def _front_windows(rng: Rng, wall: Wall) -> list[Shape]:
     """Rows of equal windows: dark panes with frames, bars and sills."""
     length, shapes = wall.end - wall.start, []
-    glass = dataclasses.replace(
-        palette.material(rng, "object"), tint=palette.vector(rng.uniform(0.03, 0.16, 3))
-    )
+    shade = rng.uniform(0.03, 0.2) * np.array([0.8, 1.0, 1.2])
+    glass = dataclasses.replace(palette.material(rng, "plain"), tint=palette.vector(shade))
     trim = palette.paint(rng)
     floors, columns = max(1, int(wall.height / 2.9)), max(1, int(length / rng.uniform(2.2, 4.0)))
     width, high = rng.uniform(0.7, 1.3), rng.uniform(1.0, 1.5)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldgen.worlds import palette
-from worldgen.worlds.scene import Light, Material, Shape, box, cylinder, sphere
 from worldgen.worlds._light import OMNI
+from worldgen.worlds.scene import Light, Material, Shape, box, cylinder, sphere
 
 Rng = np.random.Generator
 

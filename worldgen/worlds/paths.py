@@ -6,6 +6,7 @@ and kept if it stays clear of things, looks at something, and overlaps the view 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from worldgen.worlds.scene import Scene
 
 MIN_CLEARANCE_M = 0.3
 MIN_MEDIAN_DEPTH_M = 0.8
+GOOD_MEDIAN_DEPTH_M = 1.7
 FOV_X_DEGREES = (55.0, 95.0)
 STEP_M = (0.05, 0.8)
 MAX_TURN = math.radians(45.0)
@@ -32,7 +34,7 @@ PROBE = (10, 8)
 THINGS_MIN = 7
 """Different shapes that those rays should meet: a bare wall is no view."""
 
-TRIES = 24
+TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class View:
     points: Float[np.ndarray, "r 3"]
     score: float
     """0 for a good view; how far it is from being one otherwise."""
+    lean: float
+    """+1 if there is more room to the right, -1 if to the left."""
 
 
 def random_walk_cameras(scene: Scene, *, n: int, seed: int, width: int, height: int) -> Cameras:
@@ -128,15 +132,18 @@ def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
     distance, ids = probe(scene.world, origins, directions)
     depth = distance / length
     free = float(nearest_surfaces(scene.world.shapes, stance.at[None])[0])
+    columns = np.median(depth.reshape(PROBE[1], PROBE[0]), axis=0)
+    median = float(np.median(depth))
     faults = (
         10.0 * max(0.0, MIN_CLEARANCE_M - free),
-        max(0.0, 1.2 * MIN_MEDIAN_DEPTH_M - float(np.median(depth))),
+        max(0.0, 1.2 * MIN_MEDIAN_DEPTH_M - median) + 0.3 * max(0.0, GOOD_MEDIAN_DEPTH_M - median),
         max(0.0, 0.45 - float(np.quantile(depth, 0.05))),
         2.0 * max(0.0, float(np.mean(ids < 0)) - 0.45),
         0.1 * max(0, THINGS_MIN - len(np.unique(ids >> 3))),
     )
     score = sum(faults)
-    return View(stance=stance, points=origins + directions * distance[:, None], score=score)
+    lean = 1.0 if columns[PROBE[0] // 2 :].sum() > columns[: PROBE[0] // 2].sum() else -1.0
+    return View(stance=stance, points=origins + directions * distance[:, None], score=score, lean=lean)
 
 
 def _best(views: list[View]) -> View:
@@ -196,12 +203,13 @@ def _next(
             overlap = _overlap(view, stance, half)
             missed = max(0.0, OVERLAP[0] - overlap, overlap - OVERLAP[1])
             seen = _seen(scene, stance, half)
-            seen = View(stance=stance, points=seen.points, score=seen.score + 3.0 * missed)
+            seen = dataclasses.replace(seen, score=seen.score + 3.0 * missed)
             if seen.score == 0.0:
                 return seen
             tried.append(seen)
-        if attempt % 3 == 2:
+        if attempt % 3 == 2:  # no luck: move otherwise, and turn to where there is more to see
             pace, turn = _habits(rng)
+            turn = view.lean * abs(turn)
     if tried:
         return _best(tried)
     way = float(rng.choice([-1.0, 1.0]))

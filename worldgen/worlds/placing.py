@@ -77,5 +77,3 @@ def _settled(piece: Piece, x: float, z: float, taken: list[Rect]) -> list[Piece]
         return []
     taken.append(rect)
     return [piece]
-
-

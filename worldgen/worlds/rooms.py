@@ -16,7 +16,7 @@ from worldgen.worlds import furniture, palette, walls
 from worldgen.worlds._light import AREA, SUN
 from worldgen.worlds.furniture import Piece
 from worldgen.worlds.placing import keep_clear, placed_by_wall, placed_freely
-from worldgen.worlds.scene import Light, Material, Shape, Vector, box, slab
+from worldgen.worlds.scene import Light, Shape, Vector, box, slab
 from worldgen.worlds.shells import Rect, Shell, area, doorways, girth, random_shells
 from worldgen.worlds.walls import Opening, Wall
 
@@ -164,17 +164,17 @@ def _decoration(rng: Rng, shell: Shell) -> list[Shape]:
 
 def _furnished(rng: Rng, shell: Shell, taken: list[Rect]) -> list[Piece]:
     """Pieces along the walls and on the free floor, none in a doorway or in another."""
-    area = area(shell.rect)
+    size = area(shell.rect)
     for wall in shell.walls:
         keep_clear(wall, taken)
     pieces: list[Piece] = []
-    for _ in range(int(min(rng.integers(2, 7), area / 3))):
+    for _ in range(int(min(rng.integers(4, 11), size / 2.5))):
         make = furniture.BY_THE_WALL[rng.integers(len(furniture.BY_THE_WALL))]
         pieces += placed_by_wall(rng, make(rng), shell.walls[rng.integers(len(shell.walls))], taken)
-    for _ in range(int(min(rng.integers(0, 5), area / 8))):
+    for _ in range(int(min(rng.integers(1, 6), size / 5))):
         make = furniture.STANDING[rng.integers(len(furniture.STANDING))]
         pieces += placed_freely(rng, make(rng), shell.rect, taken)
-    if area > 20 and rng.random() < 0.4:
+    if size > 20 and rng.random() < 0.4:
         one = furniture.column(rng, shell.height)
         for _ in range(int(rng.integers(1, 4))):
             pieces += placed_freely(rng, one, shell.rect, taken)

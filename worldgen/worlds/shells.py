@@ -198,5 +198,3 @@ def doorways(shells: list[Shell]) -> list[Rect]:
                 a, b = wall.at - 0.3, wall.at + 0.46
                 rects.append((a, hole.start, b, hole.end) if wall.axis == 1 else (hole.start, a, hole.end, b))
     return rects
-
-
