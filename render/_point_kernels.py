@@ -66,40 +66,39 @@ def planar_spread(inverse_depth, valid, radius, spread):
     """
     height, width = inverse_depth.shape
     for i in range(height):
+        first_row, last_row = max(i - radius, 0), min(i + radius, height - 1)
         for j in range(width):
             spread[i, j] = np.inf
             if not valid[i, j]:
                 continue
+            first_column, last_column = max(j - radius, 0), min(j + radius, width - 1)
             centre = inverse_depth[i, j]
-            slope_x = _slope(inverse_depth, valid, i, j, 0, 1)
-            slope_y = _slope(inverse_depth, valid, i, j, 1, 0)
+            slope_x = _slope(inverse_depth, valid, i, j, i, max(j - 1, 0), i, min(j + 1, width - 1))
+            slope_y = _slope(inverse_depth, valid, i, j, max(i - 1, 0), j, min(i + 1, height - 1), j)
             worst = np.float32(0.0)
-            for di in range(-radius, radius + 1):
-                for dj in range(-radius, radius + 1):
-                    r, c = i + di, j + dj
-                    if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
-                        continue
-                    expected = centre + slope_x * np.float32(dj) + slope_y * np.float32(di)
-                    worst = max(worst, abs(inverse_depth[r, c] - expected))
+            for r in range(first_row, last_row + 1):
+                for c in range(first_column, last_column + 1):
+                    if valid[r, c]:
+                        expected = centre + slope_x * np.float32(c - j) + slope_y * np.float32(r - i)
+                        worst = max(worst, abs(inverse_depth[r, c] - expected))
             spread[i, j] = worst / centre
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _slope(image, valid, i, j, di, dj):
-    """The smaller of the two one-sided differences, so that one side of a step keeps its own slope."""
-    height, width = image.shape
-    best = np.float32(0.0)
-    found = False
-    for sign in (-1, 1):
-        r, c = i + sign * di, j + sign * dj
-        if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
-            continue
-        difference = (image[r, c] - image[i, j]) * np.float32(sign)
-        if not found or abs(difference) < abs(best):
-            best = difference
-            found = True
-    return best
+def _slope(image, valid, i, j, r0, c0, r1, c1):
+    """The smaller of the two one-sided differences, so that one side of a step keeps its own slope.
+
+    A neighbour before ``r0, c0`` or after ``r1, c1`` that lies outside the image is given as the pixel.
+    """
+    has_before = (r0 != i or c0 != j) and valid[r0, c0]
+    has_after = (r1 != i or c1 != j) and valid[r1, c1]
+    before, after = image[i, j] - image[r0, c0], image[r1, c1] - image[i, j]
+    if has_before and has_after:
+        return after if abs(after) < abs(before) else before
+    if has_before:
+        return before
+    return after if has_after else np.float32(0.0)
 
 
 @njit(nogil=True, cache=True)
@@ -108,18 +107,27 @@ def surface_normals(points, depth, valid, edge, origin, normals):
     """Unit normals of a lifted depth map, towards the camera; zero where there is no neighbour.
 
     ``edge`` is the largest relative depth step to a neighbour that still counts as one surface.
+    Differences are central where both neighbours are on the surface and one-sided where one is.
     """
     height, width = depth.shape
     zero = np.float32(0.0)
     for i in range(height):
+        above, below = max(i - 1, 0), min(i + 1, height - 1)  # clamped indices: a test for each is 10x slower
         for j in range(width):
             normals[i, j, 0], normals[i, j, 1], normals[i, j, 2] = zero, zero, zero
             if not valid[i, j]:
                 continue
-            ax, ay, az, has_a = _tangent(points, depth, valid, edge, i, j, 0, 1)
-            bx, by, bz, has_b = _tangent(points, depth, valid, edge, i, j, 1, 0)
-            if not (has_a and has_b):
+            before, after = max(j - 1, 0), min(j + 1, width - 1)
+            z = depth[i, j]
+            step = edge * z
+            top = above if valid[above, j] and abs(depth[above, j] - z) < step else i
+            bottom = below if valid[below, j] and abs(depth[below, j] - z) < step else i
+            left = before if valid[i, before] and abs(depth[i, before] - z) < step else j
+            right = after if valid[i, after] and abs(depth[i, after] - z) < step else j
+            if left == right or top == bottom:
                 continue
+            ax, ay, az = _difference(points, i, right, i, left)
+            bx, by, bz = _difference(points, bottom, j, top, j)
             nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
             length = math.sqrt(nx * nx + ny * ny + nz * nz)
             if length < 1e-20:
@@ -135,18 +143,9 @@ def surface_normals(points, depth, valid, edge, origin, normals):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _tangent(points, depth, valid, edge, i, j, di, dj):
-    """Central difference where both neighbours are on the surface, one-sided where one is."""
-    height, width = depth.shape
-    z = depth[i, j]
-    r0, c0, r1, c1 = i, j, i, j
-    if i - di >= 0 and j - dj >= 0 and valid[i - di, j - dj] and abs(depth[i - di, j - dj] - z) < edge * z:
-        r0, c0 = i - di, j - dj
-    if i + di < height and j + dj < width and valid[i + di, j + dj] and abs(depth[i + di, j + dj] - z) < edge * z:
-        r1, c1 = i + di, j + dj
+def _difference(points, r1, c1, r0, c0):
     return (
         points[r1, c1, 0] - points[r0, c0, 0],
         points[r1, c1, 1] - points[r0, c0, 1],
         points[r1, c1, 2] - points[r0, c0, 2],
-        r0 != r1 or c0 != c1,
     )

@@ -23,6 +23,9 @@ from tests.viewer.box_room import RoomGrow, cast, look, points_of
 from viewer import GrowFn, Viewer
 from viewer.conventions import poses_from_cameras
 
+Open = Callable[[GrowFn | None], Viewer]
+Visit = Callable[[Viewer], Page]
+
 WIDTH, HEIGHT = 480, 320
 CLEAR = (slice(145, 310), slice(10, 205))
 """Rows and columns of the window that no panel and no note covers."""
@@ -82,7 +85,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened() -> Iterator[Callable[[GrowFn | None], Viewer]]:
+def opened() -> Iterator[Open]:
     """Opens viewers on a small world and closes them."""
     viewers: list[Viewer] = []
 
@@ -101,12 +104,22 @@ def opened() -> Iterator[Callable[[GrowFn | None], Viewer]]:
         viewer.close()
 
 
-def visit(browser: Browser, viewer: Viewer) -> Page:
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(viewer.url)
-    expect(page.get_by_text("Frames: 3")).to_be_visible()
-    return page
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens browser windows on a viewer and closes them."""
+    pages: list[Page] = []
+
+    def visit_one(viewer: Viewer) -> Page:
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        pages.append(page)
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(viewer.url)
+        expect(page.get_by_text("Frames: 3")).to_be_visible()
+        return page
+
+    yield visit_one
+    for page in pages:
+        page.close()
 
 
 def picture(page: Page) -> np.ndarray:
@@ -152,30 +165,26 @@ def click(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click(force=True)
 
 
-def test_the_first_view_is_the_first_frame(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
+def test_the_first_view_is_the_first_frame(opened: Open, visit: Visit):
     viewer = opened(None)
-    page = visit(browser, viewer)
+    page = visit(viewer)
     wait_for_picture(page, expected_picture(CAMERAS[:1]), within=ALIKE)
     wait_for_pose(viewer, 0)
     expect(page.get_by_text("Growing is off")).to_be_attached()
-    page.close()
 
 
-def test_the_slider_moves_the_camera(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
+def test_the_slider_moves_the_camera(opened: Open, visit: Visit):
     viewer = opened(None)
-    page = visit(browser, viewer)
+    page = visit(viewer)
     page.get_by_role("slider").focus()
     page.keyboard.press("End")
     wait_for_pose(viewer, 2)
     wait_for_picture(page, expected_picture(CAMERAS[2:]), within=ALIKE)
-    page.close()
 
 
-def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(
-    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
-):
+def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(opened: Open, visit: Visit):
     viewer = opened(None)
-    page = visit(browser, viewer)
+    page = visit(viewer)
     page.get_by_role("checkbox", name="Cameras").click(force=True)
     (client,) = viewer._server.get_clients().values()
     goal, x, y = CAMERAS.origins[2].double().numpy(), 110, 230
@@ -192,15 +201,12 @@ def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(
         page.wait_for_timeout(1000)
     wait_for_pose(viewer, 2)
     wait_for_picture(page, expected_picture(CAMERAS[2:]), within=ALIKE)
-    page.close()
 
 
-def test_growing_adds_frames_while_another_browser_comes_and_goes(
-    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
-):
+def test_growing_adds_frames_while_another_browser_comes_and_goes(opened: Open, visit: Visit):
     gate = threading.Event()
     viewer = opened(RoomGrow(chunk=1, gate=gate))
-    page, other = visit(browser, viewer), visit(browser, viewer)
+    page, other = visit(viewer), visit(viewer)
     page.bring_to_front()
     page.get_by_label("Frames to add").fill("4")
     page.keyboard.press("Tab")
@@ -212,28 +218,25 @@ def test_growing_adds_frames_while_another_browser_comes_and_goes(
     expect(page.get_by_text("Added 4 frames.")).to_be_attached()
     expect(page.get_by_text("Frames: 7")).to_be_attached()
     expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
-    page.close()
 
 
-def test_stop_ends_growing_early(browser: Browser, opened: Callable[[GrowFn | None], Viewer]):
-    page = visit(browser, opened(RoomGrow(chunk=1, pause_s=1.0)))
-    page.get_by_label("Frames to add").fill("100")
-    page.keyboard.press("Tab")
+def test_stop_ends_growing_after_the_chunk_in_progress(opened: Open, visit: Visit):
+    gate = threading.Event()
+    page = visit(opened(RoomGrow(chunk=1, gate=gate)))
     click(page, "Grow")
-    expect(page.get_by_text("Growing: 1 of 100")).to_be_attached()
+    expect(page.get_by_text("Growing: 0 of 8 frames.")).to_be_attached()
     click(page, "Stop")
-    expect(page.get_by_text("Added")).to_be_attached()
-    page.close()
+    expect(page.get_by_text("Stopping after the chunk in progress.")).to_be_attached()
+    gate.set()
+    expect(page.get_by_text("Added 1 frame.")).to_be_attached()
+    expect(page.get_by_text("Frames: 4")).to_be_attached()
 
 
-def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(
-    browser: Browser, opened: Callable[[GrowFn | None], Viewer]
-):
-    page = visit(browser, opened(RoomGrow(chunk=1, fails_after=1)))
+def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(opened: Open, visit: Visit):
+    page = visit(opened(RoomGrow(chunk=1, fails_after=1)))
     for count in (4, 5):
         click(page, "Grow")
         expect(page.get_by_text(f"Frames: {count}")).to_be_attached()
         expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
     assert "The generator ran out of ideas." in page.inner_text("body")
     assert "this line is for the log" not in page.inner_text("body")
-    page.close()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_world import make_frames
+from tests.memory.test_world import make_frames
 
 from memory.pictures import GUTTER, contact_sheet, depth_colours, read_depth, read_rgb, write_png
 from render.frames import Frames

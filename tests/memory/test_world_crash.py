@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_world import ORIGIN, SCENE, assert_same, commit, make_frames
+from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
 
 import memory.world
 from memory.world import World, WorldError, quantised

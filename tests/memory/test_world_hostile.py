@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_world import ORIGIN, SCENE, make_frames
+from tests.memory.test_world import ORIGIN, SCENE, make_frames
 
 from memory.world import World, WorldError
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 import torch
-from test_world import ORIGIN, SCENE, commit, make_cameras, make_frames
+from tests.memory.test_world import ORIGIN, SCENE, commit, make_cameras, make_frames
 
 from memory.world import World, WorldError
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_world import SCENE, assert_same, commit, make_frames
+from tests.memory.test_world import SCENE, assert_same, commit, make_frames
 
 from memory.world import World, WorldError, quantised
 

@@ -25,7 +25,7 @@ def perturbed_model(*, seed: int = 0) -> RGBDModel:
     rng = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=rng)
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng))
     return model
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from worldgen.model.layers import TIME_FEATURES, ChannelNorm, ResidualBlock, time_features
+from worldgen.model.layers import TIME_FEATURES, ChannelNorm, Finish, ResidualBlock, time_features
 
 
 def test_time_features_are_cosines_then_sines_of_geometric_frequencies():
@@ -67,3 +67,26 @@ def test_a_residual_block_scales_and_shifts_between_its_convolutions():
     scale, shift = modulation[:8], modulation[8:]
     hidden = block.conv_in(block.norm(x)) * (1.0 + scale.view(1, 8, 1, 1)) + shift.view(1, 8, 1, 1)
     torch.testing.assert_close(block(x, embedded), x + block.conv_out(hidden * hidden.sigmoid()))
+
+
+def test_a_finish_asks_for_nothing_at_first():
+    x, embedded = torch.randn(2, 15, 8, 8), torch.randn(2, 16)
+    repair, gates = Finish(15, embedding=16)(x, embedded)
+    assert (repair.shape, gates.shape) == ((2, 4, 8, 8), (2, 2, 8, 8))
+    assert not repair.any()
+    assert not gates.any()
+
+
+def test_a_finish_reaches_three_pixels_far():
+    torch.manual_seed(0)
+    finish = Finish(15, embedding=16)
+    for parameter in finish.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(1, 15, 15, 15, requires_grad=True)
+    repair, gates = finish(x, torch.randn(1, 16))
+    for out in (repair, gates):
+        (gradient,) = torch.autograd.grad(out[..., 7, 7].sum(), x, retain_graph=True)
+        reached = gradient.abs().sum(dim=(0, 1)) > 0
+        expected = torch.zeros(15, 15, dtype=torch.bool)
+        expected[4:11, 4:11] = True
+        assert torch.equal(reached, expected)

@@ -61,7 +61,11 @@ class TrainConfig:
     ema: float = 0.9995
     """Decay of the averaged weights a step; they are what is evaluated and shipped."""
 
-    depth_weight: float = 0.5
+    time_shift: float = 3.0
+    """Moves the noise levels of training towards noise (A7.3). With 1, a view of which little is known is
+    hardly ever trained from pure noise, where sampling in a few steps begins."""
+
+    depth_weight: float = 1.0
     """Weight of the loss of the depth code; that of colour is 1."""
 
     def __post_init__(self) -> None:
@@ -72,6 +76,8 @@ class TrainConfig:
                 f"learning_rate must be positive, weight_decay not negative and ema in [0, 1), got "
                 f"{self.learning_rate}, {self.weight_decay} and {self.ema}"
             )
+        if not self.time_shift > 0.0:
+            raise ValueError(f"time_shift must be positive, got {self.time_shift}")
         if not (self.warmup_steps >= 0 and 0.0 <= self.cooldown <= 1.0 and self.depth_weight >= 0.0):
             raise ValueError(
                 f"warmup_steps and depth_weight must not be negative and cooldown must lie in [0, 1], got "

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from worldgen.flow import logit_normal_times, noised, velocity_loss
+from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links
@@ -151,7 +151,7 @@ def _batches(config: TrainConfig, stage: Stage, progress: Progress, *, workers: 
 def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, step: int) -> dict[str, float]:
     """Take step number ``step`` on one batch, in place, and return its loss and its two errors."""
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    t = noise_levels(clip.given, rng=rng)
+    t = noise_levels(clip.given, shift=config.time_shift, rng=rng)
     noise = torch.randn(clip.images.shape, generator=rng)
     links = random_links(clip.images.shape[1], rng=rng)
     predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
@@ -197,10 +197,12 @@ def _predicted(
     return predicted, clean, (t > 0).float()[:, :, None, None, None]
 
 
-def noise_levels(given: Bool[Tensor, "b f"], *, rng: torch.Generator) -> Float[Tensor, "b f"]:
+def noise_levels(
+    given: Bool[Tensor, "b f"], *, shift: float = 1.0, rng: torch.Generator
+) -> Float[Tensor, "b f"]:
     """One level a frame; sometimes one a clip; none where a frame is given."""
     b, f = given.shape
-    t = logit_normal_times((b, f), rng=rng)
+    t = shifted(logit_normal_times((b, f), rng=rng), shift=shift)
     is_equal = torch.rand(b, 1, generator=rng) < EQUAL_LEVEL_CHANCE
     return torch.where(is_equal, t[:, -1:], t).masked_fill(given, 0.0)
 

@@ -1,0 +1,112 @@
+"""Recipes: what a TOML file says is what is trained, and what it cannot say is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from worldgen.model.rgbd import ModelConfig
+from worldgen.training.config import CONFIGS, Stage, TrainConfig, load_config
+
+RECIPE = """
+seed = 7
+clip_frames = 3
+learning_rate = 5e-4
+
+[model]
+name = "small"
+levels = [8, 16]
+width = 64
+depth = 4
+head_width = 16
+
+[[stages]]
+size = 32
+frames = 100
+batch_clips = 2
+
+[[stages]]
+size = 64
+frames = 50
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_says_what_it_says(tmp_path: Path):
+    assert load_config(written(tmp_path, RECIPE)) == TrainConfig(
+        model=ModelConfig(name="small", levels=(8, 16), width=64, depth=4, head_width=16),
+        stages=(Stage(size=32, frames=100, batch_clips=2), Stage(size=64, frames=50, batch_clips=4)),
+        seed=7,
+        clip_frames=3,
+        learning_rate=5e-4,
+    )
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load_by_name(path: Path):
+    assert load_config(Path(path.stem)) == load_config(path)
+    assert load_config(path).model.name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (RECIPE.replace("seed", "sede"), "unknown key 'sede'"),
+        (RECIPE.replace("width = 64\n", "witdh = 64\n", 1), "unknown key 'witdh'"),
+        (RECIPE.replace("batch_clips", "batch"), "unknown key 'batch'"),
+        (RECIPE.replace("frames = 50\n", ""), "missing .* 'frames'"),
+        (RECIPE.split("[[stages]]", maxsplit=1)[0], "at least one stage"),
+        (RECIPE.replace("clip_frames = 3", "clip_frames = 0"), "one frame a clip"),
+        (RECIPE.replace("size = 32", "size = 30"), "a size that 8 divides"),
+        (RECIPE.replace("frames = 100", "frames = 0"), "a stage needs frames"),
+        (RECIPE.replace("head_width = 16", "head_width = 12"), "whole heads"),
+        (RECIPE.replace("5e-4", "0.0"), "learning_rate must be positive"),
+        (RECIPE.replace("5e-4", '"fast"'), "is no training configuration"),
+        (RECIPE.replace("seed = 7", "ema = 1.0"), "ema in"),
+        (RECIPE.replace("seed = 7", "cooldown = 1.5"), "cooldown must lie in"),
+        (RECIPE.replace("seed = 7", "seed = "), "is no training configuration"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(tmp_path: Path, wrong: str, complaint: str):
+    assert wrong != RECIPE
+    with pytest.raises(ValueError, match=complaint) as refusal:
+        load_config(written(tmp_path, wrong))
+    assert "recipe.toml is no training configuration" in str(refusal.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xff\xfe\x00seed")
+    with pytest.raises(ValueError, match="is no training configuration"):
+        load_config(path)
+
+
+def test_a_recipe_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match=r"no training configuration at nonesuch; give .* tiny"):
+        load_config(Path("nonesuch"))
+
+
+def test_training_walks_through_the_stages(tmp_path: Path):
+    config = load_config(written(tmp_path, RECIPE))
+    assert config.total_frames == 150
+    assert [config.stage_at(frames).size for frames in (0, 99, 100, 149, 150, 999)] == [
+        32,
+        32,
+        64,
+        64,
+        64,
+        64,
+    ]
+
+
+def test_configurations_are_values(tmp_path: Path):
+    config = load_config(written(tmp_path, RECIPE))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 3  # type: ignore[misc]
