@@ -20,7 +20,7 @@ from tests.oracles import gsplat_reference
 
 HALF_EXTENTS = torch.tensor([2.0, 1.5, 2.5])
 FOV = math.radians(60.0)
-ROUNDS, SLOW_ROUNDS = 9, 2
+ROUNDS, SLOW_ROUNDS = 9, 1
 
 
 def camera(width: int, height: int) -> Cameras:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from memory.points import Points, concatenated
-from render.cameras import Cameras, project, resized, unproject
+from memory._cache_kernels import find_facing, show_winners
+from memory.points import GrowingPoints, Points
+from render.cameras import Cameras, unproject
 from render.frames import Frames
-from render.geometry import MIN_INCIDENCE, incidence, normals, off_edges
+from render.geometry import MIN_INCIDENCE, incidence, normals_of_points, off_edges
 from render.points import PointImage, render_points
 
 CULL_SCALE = 2
@@ -74,37 +76,21 @@ class WorldCache:
                 example ``NEARER``; off where None.
         """
         self._nearer = nearer
-        self._parts: list[Points] = []
+        self._held = GrowingPoints()
         self._generations: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self._parts)
+        return len(self._held)
 
     @property
     def points(self) -> Points:
         """Everything the cache holds, in the order it came."""
-        if len(self._parts) > 1:
-            self._parts = [concatenated(self._parts)]
-        return self._parts[0] if self._parts else _no_points()
+        return self._held.points
 
     def render(self, cameras: Cameras) -> Seen:
         """Draw the cache; what faces away from a camera hides what is behind it, but is not known."""
         points = self.points
-        image = render_points(points.positions, cameras, footprint=points.footprint)
-        mask = _facing(points, image, cameras)
-        index = image.winner.clamp_min(0)
-        if not len(points):
-            points, index = _one_unseen_point(), torch.zeros_like(index)
-        blank = ~mask
-        return Seen(
-            rgb=points.rgb[index].masked_fill(blank, 0.0),
-            depth=image.depth.masked_fill(blank, 0.0),
-            mask=mask,
-            confidence=points.confidence[index][..., None].masked_fill(blank, 0.0),
-            offset=_offsets(points.positions[index], cameras).masked_fill(blank, 0.0),
-            winner=image.winner,
-            cameras=cameras,
-        )
+        return _looked_up(points, render_points(points.positions, cameras, footprint=points.footprint), cameras)
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).
@@ -149,26 +135,11 @@ class WorldCache:
         if len(ids) != len(frames):
             raise ValueError(f"one id a frame: got {len(ids)} ids for {len(frames)} frames")
         before = len(self)
-        radius = 2 if min(frames.cameras.width, frames.cameras.height) >= FINE_EDGE_SIZE else 1
         for i, frame_id in enumerate(ids):
-            frame = frames[i : i + 1]
-            candidates, trusted = _lifted(frame, frame_id=frame_id, edge_radius=radius)
-            is_new = trusted & self._unknown(frame)
-            self._parts.append(candidates[is_new.flatten()])
+            self._held.append(
+                new_points(self.points, frames[i : i + 1], frame_id=frame_id, nearer=self._nearer)
+            )
         return len(self) - before
-
-    def _unknown(self, frame: Frames) -> Bool[Tensor, "1 h w 1"]:
-        """Rules 1 to 3 for every pixel of one frame."""
-        points, cameras = self.points, frame.cameras
-        width, height = -(-cameras.width // CULL_SCALE), -(-cameras.height // CULL_SCALE)
-        small = resized(cameras, width=width, height=height)
-        image = render_points(points.positions, small, footprint=points.footprint)
-        known = _facing(points, image, small)
-        if self._nearer is not None:
-            cached = _enlarged(image.depth, cameras)
-            is_nearer = frame.depth < (1.0 - self._nearer) * cached
-            return ~_enlarged(known, cameras) | is_nearer
-        return ~_enlarged(known, cameras)
 
     def _generation_of(self, winners: Int[Tensor, " p"]) -> int:
         """One more than the median generation of the frames whose points are seen; 0 if there are none."""
@@ -179,73 +150,104 @@ class WorldCache:
         return 1 + int(generations.repeat_interleave(counts).median())
 
 
-def _lifted(frame: Frames, *, frame_id: int, edge_radius: int) -> tuple[Points, Bool[Tensor, "1 h w 1"]]:
-    """All pixels of one frame as points, and which of them can be trusted."""
+def new_points(held: Points, frame: Frames, *, frame_id: int, nearer: float | None = None) -> Points:
+    """What a batch of one frame shows that ``held`` does not have, and that can be trusted.
+
+    ``nearer`` is that of :class:`WorldCache`.
+    """
     depth = frame.depth.masked_fill(~frame.valid, 0.0)
     positions = unproject(depth, frame.cameras)
-    to_camera = frame.cameras.origins[:, None, None] - positions
-    towards = normals(depth, frame.cameras, valid=frame.valid)
-    cosine = incidence(towards, positions, frame.cameras)
-    has_normal = (towards != 0).any(dim=-1, keepdim=True)
-    towards = torch.where(has_normal, towards, torch.nn.functional.normalize(to_camera, dim=-1))
-    trusted = frame.valid & (frame.confidence > MIN_CONFIDENCE) & (~has_normal | (cosine > MIN_INCIDENCE))
-    trusted &= off_edges(depth, frame.valid, radius=edge_radius)
-    count = depth.numel()
-    points = Points(
-        positions=positions.reshape(-1, 3).float(),
-        rgb=frame.rgb.reshape(-1, 3).float(),
-        normals=towards.reshape(-1, 3).float(),
-        confidence=frame.confidence.reshape(-1).float(),
-        footprint=(depth / frame.cameras.K[:, 0, 0].view(-1, 1, 1, 1)).reshape(-1).float(),
-        source=torch.full((count,), frame_id, dtype=torch.int64),
+    normals = normals_of_points(positions, depth, frame.cameras, valid=frame.valid)
+    is_small = min(frame.cameras.width, frame.cameras.height) < FINE_EDGE_SIZE
+    is_new = frame.valid & (frame.confidence > MIN_CONFIDENCE) & _unknown(held, frame, nearer=nearer)
+    is_new &= off_edges(depth, frame.valid, radius=1 if is_small else 2)
+    rows = is_new.flatten().nonzero()[:, 0]
+    rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
+    added = positions.reshape(-1, 3)[rows]
+    return Points(
+        positions=added.float(),
+        rgb=frame.rgb.reshape(-1, 3)[rows].float(),
+        normals=_filled(normals.reshape(-1, 3)[rows], added, frame.cameras.origins).float(),
+        confidence=frame.confidence.flatten()[rows].float(),
+        footprint=(depth.flatten()[rows] / frame.cameras.K[0, 0, 0]).float(),
+        source=torch.full((len(rows),), frame_id, dtype=torch.int64),
     )
-    return points, trusted
+
+
+def _seen_well(
+    normals: Float[Tensor, "p 3"], positions: Float[Tensor, "p 3"], cameras: Cameras
+) -> Bool[Tensor, " p"]:
+    """Which points lie on a surface that is not seen at a glance; those without a normal pass."""
+    cosine = incidence(normals.view(1, 1, -1, 3), positions.view(1, 1, -1, 3), cameras).flatten()
+    return (cosine > MIN_INCIDENCE) | (normals == 0).all(dim=-1)
+
+
+def _filled(
+    normals: Float[Tensor, "p 3"], positions: Float[Tensor, "p 3"], origin: Float[Tensor, "1 3"]
+) -> Float[Tensor, "p 3"]:
+    """Normals, and the direction to the camera where there is none."""
+    missing = (normals == 0).all(dim=-1).nonzero()[:, 0]
+    to_camera = torch.nn.functional.normalize(origin - positions[missing], dim=-1)
+    return normals.index_copy(0, missing, to_camera.to(normals.dtype))
+
+
+def _unknown(held: Points, frame: Frames, *, nearer: float | None) -> Bool[Tensor, "1 h w 1"]:
+    """Rules 1 to 3 for every pixel of one frame."""
+    small = _reduced(frame.cameras)
+    image = render_points(held.positions, small, footprint=held.footprint)
+    unknown = ~_enlarged(_facing(held, image, small), frame.cameras)
+    if nearer is None:
+        return unknown
+    return unknown | (frame.depth < (1.0 - nearer) * _enlarged(image.depth, frame.cameras))
 
 
 def _facing(points: Points, image: PointImage, cameras: Cameras) -> Bool[Tensor, "n h w 1"]:
-    """Where the winning point exists and its surface faces the camera."""
-    if not len(points):
-        return torch.zeros(*image.winner.shape, 1, dtype=torch.bool)
-    index = image.winner.clamp_min(0)
-    to_camera = cameras.origins[:, None, None] - points.positions[index]
-    is_facing = (points.normals[index] * to_camera).sum(dim=-1) > 0
-    return (is_facing & (image.winner >= 0))[..., None]
+    """Where a point was drawn and its surface faces the camera."""
+    facing = np.empty(tuple(image.winner.shape), dtype=np.bool_)
+    positions, towards = points.positions.numpy(), points.normals.numpy()
+    winner, origins = image.winner.numpy(), cameras.origins.float().numpy()
+    for i in range(len(cameras)):
+        find_facing(winner[i], positions, towards, origins[i], facing[i])
+    return torch.from_numpy(facing)[..., None]
 
 
-def _offsets(positions: Float[Tensor, "n h w 3"], cameras: Cameras) -> Float[Tensor, "n h w 2"]:
-    """From each pixel's centre to the projection of the point it shows."""
-    n, h, w, _ = positions.shape
-    uv = torch.stack(
-        [project(positions[i].reshape(-1, 3), cameras[i : i + 1])[0].view(h, w, 2) for i in range(n)]
+def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
+    """Colour, trust and offset of what was drawn and faces the camera."""
+    shape = (len(cameras), cameras.height, cameras.width)
+    seen = Seen(
+        rgb=torch.empty(*shape, 3),
+        depth=torch.empty(*shape, 1),
+        mask=torch.empty(*shape, 1, dtype=torch.bool),
+        confidence=torch.empty(*shape, 1),
+        offset=torch.empty(*shape, 2),
+        winner=image.winner,
+        cameras=cameras,
     )
-    rows, columns = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
-    return (uv - torch.stack([columns, rows], dim=-1)).clamp(-MAX_OFFSET_PX, MAX_OFFSET_PX)
+    held = [x.numpy() for x in (points.positions, points.normals, points.rgb, points.confidence)]
+    seen_by = [x.float().numpy() for x in (cameras.origins, cameras.w2c, cameras.K)]
+    outputs = [x.numpy() for x in (seen.rgb, seen.depth, seen.mask[..., 0], seen.confidence, seen.offset)]
+    winner, z_buffer = image.winner.numpy(), image.depth[..., 0].numpy()
+    for i in range(len(cameras)):
+        show_winners(
+            winner[i],
+            z_buffer[i],
+            *held,
+            *(x[i] for x in seen_by),
+            np.float32(MAX_OFFSET_PX),
+            *(x[i] for x in outputs),
+        )
+    return seen
+
+
+def _reduced(cameras: Cameras) -> Cameras:
+    """The cameras at the culling resolution, rounded up; each of its pixels covers whole pixels."""
+    K = cameras.K.clone()
+    K[:, :2] /= CULL_SCALE
+    width, height = -(-cameras.width // CULL_SCALE), -(-cameras.height // CULL_SCALE)
+    return Cameras(c2w=cameras.c2w, K=K, width=width, height=height)
 
 
 def _enlarged(small: Tensor, cameras: Cameras) -> Tensor:
     """Nearest-neighbour enlargement from the culling resolution to the frame's."""
     large = small.repeat_interleave(CULL_SCALE, dim=1).repeat_interleave(CULL_SCALE, dim=2)
     return large[:, : cameras.height, : cameras.width]
-
-
-def _no_points() -> Points:
-    return Points(
-        positions=torch.empty(0, 3),
-        rgb=torch.empty(0, 3),
-        normals=torch.empty(0, 3),
-        confidence=torch.empty(0),
-        footprint=torch.empty(0),
-        source=torch.empty(0, dtype=torch.int64),
-    )
-
-
-def _one_unseen_point() -> Points:
-    """A stand-in to index while the cache is empty; every pixel that shows it is masked."""
-    return Points(
-        positions=torch.zeros(1, 3),
-        rgb=torch.zeros(1, 3),
-        normals=torch.zeros(1, 3),
-        confidence=torch.zeros(1),
-        footprint=torch.zeros(1),
-        source=torch.zeros(1, dtype=torch.int64),
-    )

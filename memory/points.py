@@ -12,6 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
+FIELDS = ("positions", "rgb", "normals", "confidence", "footprint", "source")
+
+MIN_ROOM = 1 << 14
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
     """Oriented, coloured points with the frame each one came from."""
@@ -38,17 +43,52 @@ class Points:
         return len(self.positions)
 
     def __getitem__(self, index: slice | Tensor) -> Points:
-        return Points(
-            positions=self.positions[index],
-            rgb=self.rgb[index],
-            normals=self.normals[index],
-            confidence=self.confidence[index],
-            footprint=self.footprint[index],
-            source=self.source[index],
-        )
+        return Points(**{name: getattr(self, name)[index] for name in FIELDS})
 
 
 def concatenated(parts: list[Points]) -> Points:
     """Several sets as one, in order."""
-    names = ("positions", "rgb", "normals", "confidence", "footprint", "source")
-    return Points(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    return Points(**{name: torch.cat([getattr(part, name) for part in parts]) for name in FIELDS})
+
+
+def points_with_room(capacity: int) -> Points:
+    """Room for points that are still to be written."""
+    return Points(
+        positions=torch.empty(capacity, 3),
+        rgb=torch.empty(capacity, 3),
+        normals=torch.empty(capacity, 3),
+        confidence=torch.empty(capacity),
+        footprint=torch.empty(capacity),
+        source=torch.empty(capacity, dtype=torch.int64),
+    )
+
+
+class GrowingPoints:
+    """Points in the order they came; to append costs what is new, not what is there already."""
+
+    def __init__(self) -> None:
+        self._room = points_with_room(0)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def points(self) -> Points:
+        """All points, as views that later appends never change."""
+        return self._room[: self._count]
+
+    def append(self, points: Points) -> None:
+        """Add points at the end; the room doubles when it is full."""
+        start, end = self._count, self._count + len(points)
+        if end > len(self._room):
+            room = points_with_room(max(end, 2 * len(self._room), MIN_ROOM))
+            _write(self.points, room, start=0)
+            self._room = room
+        _write(points, self._room, start=start)
+        self._count = end
+
+
+def _write(points: Points, room: Points, *, start: int) -> None:
+    for name in FIELDS:
+        getattr(room, name)[start : start + len(points)] = getattr(points, name)

@@ -66,39 +66,40 @@ def planar_spread(inverse_depth, valid, radius, spread):
     """
     height, width = inverse_depth.shape
     for i in range(height):
-        first_row, last_row = max(i - radius, 0), min(i + radius, height - 1)
         for j in range(width):
             spread[i, j] = np.inf
             if not valid[i, j]:
                 continue
-            first_column, last_column = max(j - radius, 0), min(j + radius, width - 1)
             centre = inverse_depth[i, j]
-            slope_x = _slope(inverse_depth, valid, i, j, i, max(j - 1, 0), i, min(j + 1, width - 1))
-            slope_y = _slope(inverse_depth, valid, i, j, max(i - 1, 0), j, min(i + 1, height - 1), j)
+            slope_x = _slope(inverse_depth, valid, i, j, 0, 1)
+            slope_y = _slope(inverse_depth, valid, i, j, 1, 0)
             worst = np.float32(0.0)
-            for r in range(first_row, last_row + 1):
-                for c in range(first_column, last_column + 1):
-                    if valid[r, c]:
-                        expected = centre + slope_x * np.float32(c - j) + slope_y * np.float32(r - i)
-                        worst = max(worst, abs(inverse_depth[r, c] - expected))
+            for di in range(-radius, radius + 1):
+                for dj in range(-radius, radius + 1):
+                    r, c = i + di, j + dj
+                    if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+                        continue
+                    expected = centre + slope_x * np.float32(dj) + slope_y * np.float32(di)
+                    worst = max(worst, abs(inverse_depth[r, c] - expected))
             spread[i, j] = worst / centre
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _slope(image, valid, i, j, r0, c0, r1, c1):
-    """The smaller of the two one-sided differences, so that one side of a step keeps its own slope.
-
-    A neighbour before ``r0, c0`` or after ``r1, c1`` that lies outside the image is given as the pixel.
-    """
-    has_before = (r0 != i or c0 != j) and valid[r0, c0]
-    has_after = (r1 != i or c1 != j) and valid[r1, c1]
-    before, after = image[i, j] - image[r0, c0], image[r1, c1] - image[i, j]
-    if has_before and has_after:
-        return after if abs(after) < abs(before) else before
-    if has_before:
-        return before
-    return after if has_after else np.float32(0.0)
+def _slope(image, valid, i, j, di, dj):
+    """The smaller of the two one-sided differences, so that one side of a step keeps its own slope."""
+    height, width = image.shape
+    best = np.float32(0.0)
+    found = False
+    for sign in (-1, 1):
+        r, c = i + sign * di, j + sign * dj
+        if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+            continue
+        difference = (image[r, c] - image[i, j]) * np.float32(sign)
+        if not found or abs(difference) < abs(best):
+            best = difference
+            found = True
+    return best
 
 
 @njit(nogil=True, cache=True)

@@ -29,13 +29,24 @@ def normals(
     """Unit normals in the world, towards the camera; zero where a pixel has no neighbour on its surface."""
     known = (depth > 0) & torch.isfinite(depth) if valid is None else valid
     points = unproject(torch.where(known, depth, torch.zeros_like(depth)), cameras)
-    result = np.empty(points.shape, dtype=np.float32)
+    return normals_of_points(points, depth, cameras, valid=known)
+
+
+def normals_of_points(
+    points_world: Float[Tensor, "n h w 3"],
+    depth: Float[Tensor, "n h w 1"],
+    cameras: Cameras,
+    *,
+    valid: Bool[Tensor, "n h w 1"],
+) -> Float[Tensor, "n h w 3"]:
+    """What :func:`normals` returns, for a depth map that is lifted already."""
+    result = np.empty(points_world.shape, dtype=np.float32)
     origins = cameras.origins.float().numpy()
     for i in range(len(cameras)):
         surface_normals(
-            points[i].float().numpy(),
+            points_world[i].float().numpy(),
             depth[i, ..., 0].float().numpy(),
-            known[i, ..., 0].numpy(),
+            valid[i, ..., 0].numpy(),
             np.float32(NORMAL_EDGE),
             origins[i],
             result[i],

@@ -29,6 +29,7 @@ _HOMES = {
     "random_scene": "worldgen.worlds",
     "random_walk_cameras": "worldgen.worlds",
     "save_path": "render.paths",
+    "start": "worldgen.rollout",
     "there_and_back": "render.paths",
     "turn": "render.paths",
     "walk": "render.paths",

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from scipy.linalg import sqrtm
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
@@ -42,8 +41,14 @@ class Case:
     """One view to imagine, and the truth."""
 
     sources: Frames
+    """The two views that are known."""
+
     truth: Frames
+    """The exact third view."""
+
     seen: Seen
+    """What a cache of the two shows of the third."""
+
     units: SceneUnits
 
 
@@ -62,7 +67,11 @@ class Scores:
 
     scenes: int
     known_share: float
+    """Mean share of pixels that the cache knew, in [0, 1]."""
+
     psnr_known: float
+    """Mean over the views, in dB, on pixels that the cache knew."""
+
     psnr_known_raw: float
     depth_known: float
     """Mean absolute error of the depth code on known pixels."""
@@ -107,41 +116,51 @@ def answers(generator: Generator, *, scenes: int, seed: int = 0) -> Iterator[Ans
 
 def scores_of(collected: list[Answer]) -> Scores:
     """Score imagined views against the truth and against the nearest-pixel fill."""
-    filled = [nearest_filled(answer.case.seen) for answer in collected]
-    known = [answer.case.seen.mask for answer in collected]
-    truth = [answer.case.truth for answer in collected]
-    rows = []
-    for answer, fill, mask, exact in zip(collected, filled, known, truth, strict=True):
-        units = answer.case.units
-        codes = [encode(z / units.scale, units.span) for z in (answer.frames.depth, fill.depth, exact.depth)]
-        rows.append(
-            [
-                mask.float().mean(),
-                psnr(answer.frames.rgb, exact.rgb, mask=mask)[0],
-                psnr(fill.rgb, exact.rgb, mask=mask)[0],
-                mean_absolute_error(codes[0], codes[2], mask=mask)[0],
-                mean_absolute_error(codes[1], codes[2], mask=mask)[0],
-                psnr(answer.frames.rgb, exact.rgb, mask=~mask)[0],
-                psnr(fill.rgb, exact.rgb, mask=~mask)[0],
-            ]
-        )
-    means = torch.tensor(rows).mean(dim=0).tolist()
-    real = hole_features([frame.rgb for frame in truth], known, truth)
-    made = hole_features([answer.frames.rgb for answer in collected], known, truth)
-    near = hole_features([frame.rgb for frame in filled], known, truth)
+    fills = [nearest_filled(answer.case.seen) for answer in collected]
+    made, filled = (
+        _pixel_scores([answer.case for answer in collected], frames)
+        for frames in ([answer.frames for answer in collected], fills)
+    )
+    known, truth = [a.case.seen.mask for a in collected], [a.case.truth for a in collected]
+    real, imagined, near = (
+        hole_features([frames.rgb for frames in pictures], known, truth)
+        for pictures in (truth, [answer.frames for answer in collected], fills)
+    )
     return Scores(
         scenes=len(collected),
-        known_share=means[0],
-        psnr_known=means[1],
-        psnr_known_raw=means[2],
-        depth_known=means[3],
-        depth_known_raw=means[4],
-        psnr_holes=means[5],
-        psnr_holes_filled=means[6],
-        frechet_holes=frechet_distance(made, real),
+        known_share=float(torch.stack([mask.float().mean() for mask in known]).mean()),
+        psnr_known=made[0],
+        psnr_known_raw=filled[0],
+        depth_known=made[1],
+        depth_known_raw=filled[1],
+        psnr_holes=made[2],
+        psnr_holes_filled=filled[2],
+        frechet_holes=frechet_distance(imagined, real),
         frechet_holes_filled=frechet_distance(near, real),
         ms_a_frame=1e3 * float(np.median([answer.elapsed_s for answer in collected])),
     )
+
+
+def _pixel_scores(cases: list[Case], answered: list[Frames]) -> tuple[float, float, float]:
+    """PSNR on known pixels, error of the depth code there, and PSNR in holes; means over the views.
+
+    A view without known pixels, or without holes, does not count where it has no score.
+    """
+    rows = []
+    for case, frames in zip(cases, answered, strict=True):
+        mask = case.seen.mask
+        code, exact = (encode(f.depth / case.units.scale, case.units.span) for f in (frames, case.truth))
+        rows.append(
+            torch.cat(
+                [
+                    psnr(frames.rgb, case.truth.rgb, mask=mask),
+                    mean_absolute_error(code, exact, mask=mask),
+                    psnr(frames.rgb, case.truth.rgb, mask=~mask),
+                ]
+            )
+        )
+    known, depth, holes = torch.stack(rows).nanmean(dim=0).tolist()
+    return known, depth, holes
 
 
 def nearest_filled(seen: Seen) -> Frames:
@@ -183,9 +202,17 @@ def hole_features(
 
 
 def frechet_distance(a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> float:
-    """Squared Frechet distance between Gaussians fitted to two sets of features."""
-    means = [x.double().mean(dim=0).numpy() for x in (a, b)]
-    covariances = [np.cov(x.double().numpy(), rowvar=False) for x in (a, b)]
-    root = sqrtm(covariances[0] @ covariances[1])
-    gap = float(((means[0] - means[1]) ** 2).sum())
-    return gap + float(np.trace(covariances[0] + covariances[1] - 2.0 * np.real(root)))
+    """Squared Frechet distance between Gaussians fitted to two sets of features.
+
+    The trace of the root of a product of covariances is that of the symmetric ``A^1/2 B A^1/2``, which
+    also exists where fewer features than dimensions leave them singular.
+    """
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"a Frechet distance needs at least 2 features a side, got {len(a)} and {len(b)}")
+    means = [x.double().mean(dim=0) for x in (a, b)]
+    first, second = (torch.cov(x.double().T) for x in (a, b))
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.mT
+    shared = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0.0).sqrt().sum()
+    gap = (means[0] - means[1]).square().sum()
+    return float(gap + first.trace() + second.trace() - 2.0 * shared)

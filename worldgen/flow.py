@@ -35,7 +35,7 @@ def logit_normal_times(shape: tuple[int, int], *, rng: torch.Generator) -> Float
     return torch.sigmoid(torch.special.ndtri(uniform.clamp(1e-6, 1.0 - 1e-6))).view(shape)
 
 
-def shifted(t: Float[Tensor, " n"], *, shift: float) -> Float[Tensor, " n"]:
+def shifted(t: Float[Tensor, "*shape"], *, shift: float) -> Float[Tensor, "*shape"]:
     """Move levels towards noise for ``shift > 1``; shifts compose by multiplication (A7.3)."""
     return shift * t / (1.0 + (shift - 1.0) * t)
 

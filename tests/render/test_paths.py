@@ -65,6 +65,13 @@ def test_every_preset_is_rigid_and_begins_with_the_start_bit_for_bit(
     assert (path.width, path.height) == (start.width, start.height)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_start_in_double_precision_is_kept_bit_for_bit_too(name: str):
+    path = path_named(name, room_cameras(torch.float64)[:1], n=5, up=UP, scale=0.37)
+    assert path.c2w.dtype == torch.float64
+    assert torch.equal(path.c2w[:1], room_cameras(torch.float64).c2w[:1])
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match=r"'dance'; there are orbit, there-and-back, turn, walk"):
         path_named("dance", _start(), n=3)

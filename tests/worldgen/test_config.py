@@ -71,6 +71,7 @@ def test_shipped_recipes_load_by_name(path: Path):
         (RECIPE.replace("5e-4", '"fast"'), "is no training configuration"),
         (RECIPE.replace("seed = 7", "ema = 1.0"), "ema in"),
         (RECIPE.replace("seed = 7", "cooldown = 1.5"), "cooldown must lie in"),
+        (RECIPE.replace("seed = 7", "time_shift = 0.0"), "time_shift must be positive"),
         (RECIPE.replace("seed = 7", "seed = "), "is no training configuration"),
     ],
 )

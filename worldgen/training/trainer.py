@@ -200,7 +200,7 @@ def _predicted(
 def noise_levels(
     given: Bool[Tensor, "b f"], *, shift: float = 1.0, rng: torch.Generator
 ) -> Float[Tensor, "b f"]:
-    """One level a frame; sometimes one a clip; none where a frame is given."""
+    """One level a frame, moved by ``shift``; sometimes one a clip; 0 where a frame is given."""
     b, f = given.shape
     t = shifted(logit_normal_times((b, f), rng=rng), shift=shift)
     is_equal = torch.rand(b, 1, generator=rng) < EQUAL_LEVEL_CHANCE

@@ -257,8 +257,11 @@ def list_unknown(light, faces, i, face, x, y, wanted, count):
 
 @njit(**INLINE)
 @no_type_check
-def light_at(light, faces, i, face, x, y):
-    """Interpolated light at (x, y) in [0, 1]² of a face; buried lattice points do not count."""
+def light_at(light, ambient, faces, i, face, x, y):
+    """Interpolated light at (x, y) in [0, 1]² of a face; buried lattice points do not count.
+
+    A nook with buried points all around gets a little of the ambient light.
+    """
     a, b, x, y = _cell(faces, i, face, x, y)
     start, nu = faces[i, face, 1], faces[i, face, 2]
     r = g = b_ = total = 0.0
@@ -269,5 +272,10 @@ def light_at(light, faces, i, face, x, y):
         if light[row, 0] >= 0.0:
             total += weight
             r, g, b_ = r + weight * light[row, 0], g + weight * light[row, 1], b_ + weight * light[row, 2]
-    scale = 1.0 / total if total > 1e-6 else 0.0
-    return r * scale, g * scale, b_ * scale
+    if total <= 1e-6:
+        return (
+            0.15 * (ambient[0] + ambient[3]),
+            0.15 * (ambient[1] + ambient[4]),
+            0.15 * (ambient[2] + ambient[5]),
+        )
+    return r / total, g / total, b_ / total

@@ -234,7 +234,7 @@ def _list_wanted(shapes, faces, light, origin, rays, ts, ids, count, wanted):
 @no_type_check
 def _radiance(arrays, origin, direction, t, id_, pixel):
     """Linear light leaving the surface point ``origin + t direction`` towards a pixel."""
-    shapes, faces, materials, texels, light, sky = arrays
+    shapes, faces, materials, texels, light, ambient, sky = arrays
     dx, dy, dz = direction
     px, py, pz = origin[0] + t * dx, origin[1] + t * dy, origin[2] + t * dz
     if id_ < 0:
@@ -247,24 +247,33 @@ def _radiance(arrays, origin, direction, t, id_, pixel):
     if materials[m, 9] > 0.0:  # a lamp shows its own light, whatever falls on it
         return r * materials[m, 9], g * materials[m, 10], b * materials[m, 11]
     x, y = 0.5 + 0.5 * coordinates[0] / coordinates[2], 0.5 + 0.5 * coordinates[1] / coordinates[3]
-    lr, lg, lb = light_at(light, faces, i, face, x, y)
+    lr, lg, lb = light_at(light, ambient, faces, i, face, x, y)
     return r * lr, g * lg, b * lb
+
+
+@njit(**OPTIONS)
+@no_type_check
+def linear_light(w, origin, rays, ts, ids, count, pixel_angle, wanted, out):
+    """Linear light along the first ``count`` rays (columns), which have been followed already."""
+    arrays = (w.shapes, w.faces, w.materials, w.texels, w.light, w.ambient, w.sky)
+    missing = _list_wanted(arrays[0], arrays[1], arrays[4], origin, rays, ts, ids, count, wanted)
+    if missing > 0:
+        fill_light(w, wanted, missing)
+    for k in range(count):
+        direction = (rays[0, k], rays[1, k], rays[2, k])
+        r, g, b = _radiance(arrays, origin, direction, ts[k], ids[k], pixel_angle * ts[k])
+        out[k, 0], out[k, 1], out[k, 2] = r, g, b
 
 
 @njit(**OPTIONS)
 @no_type_check
 def _shade(w, camera, rays, ts, ids, count, pixel_share, wanted, out):
     """Displayed colour of what ``count`` rays see."""
-    arrays = (w.shapes, w.faces, w.materials, w.texels, w.light, w.sky)
-    origin, exposure = (camera[3], camera[7], camera[11]), w.exposure
-    pixel = pixel_share / math.sqrt(camera[12] * camera[13])
-    missing = _list_wanted(arrays[0], arrays[1], arrays[4], origin, rays, ts, ids, count, wanted)
-    if missing > 0:
-        fill_light(w, wanted, missing)
+    pixel_angle, exposure = pixel_share / math.sqrt(camera[12] * camera[13]), w.exposure
+    linear_light(w, (camera[3], camera[7], camera[11]), rays, ts, ids, count, pixel_angle, wanted, out)
     for k in range(count):
-        direction = (rays[0, k], rays[1, k], rays[2, k])
-        r, g, b = _radiance(arrays, origin, direction, ts[k], ids[k], pixel * ts[k])
-        out[k, 0], out[k, 1], out[k, 2] = _tone(r * exposure), _tone(g * exposure), _tone(b * exposure)
+        for channel in range(3):
+            out[k, channel] = _tone(out[k, channel] * exposure)
 
 
 @njit(**OPTIONS)
@@ -364,20 +373,3 @@ def probe(w, origins, directions):
         ts[k], i = closest_hit(w.shapes, w.nodes, w.links, ox, oy, oz, dx, dy, dz, dome)
         ids[k] = 8 * i + entry_face(w.shapes, i, ox, oy, oz, dx, dy, dz) if i >= 0 else -1
     return ts, ids
-
-
-@njit(**OPTIONS)
-@no_type_check
-def probe_light(w, origin, rays, ts, ids, pixel_angle):
-    """Linear light along rays (one column each) that ``probe`` has followed from one point."""
-    arrays = (w.shapes, w.faces, w.materials, w.texels, w.light, w.sky)
-    n = len(ts)
-    out, wanted = np.empty((n, 3)), np.empty((4 * n, 5), np.int64)
-    missing = _list_wanted(w.shapes, w.faces, w.light, origin, rays, ts, ids, n, wanted)
-    fill_light(w, wanted, missing)
-    for k in range(n):
-        direction = (rays[0, k], rays[1, k], rays[2, k])
-        out[k, 0], out[k, 1], out[k, 2] = _radiance(
-            arrays, origin, direction, ts[k], ids[k], pixel_angle * ts[k]
-        )
-    return out

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from worldgen.worlds import palette
 from worldgen.worlds._light import AREA, SUN, World
-from worldgen.worlds._raster import probe, probe_light
+from worldgen.worlds._raster import linear_light, probe
 from worldgen.worlds.courtyards import random_courtyard
 from worldgen.worlds.rooms import Plan, random_room
 from worldgen.worlds.scene import Scene, Sky, Vector, packed
@@ -82,7 +82,7 @@ def _bounced(plan: Plan) -> tuple[Vector, Vector]:
 
 def _exposed(world: World, areas: Float[np.ndarray, "a 4"], rng: np.random.Generator) -> World:
     """Choose the exposure from what people would see, and make the sky as bright as it is meant."""
-    light = []
+    light, wanted, seen = [], np.empty((4 * EXPOSURE_RAYS, 5), np.int64), np.empty((EXPOSURE_RAYS, 3))
     for _ in range(EXPOSURE_STANCES):
         rect = areas[rng.integers(len(areas))]
         f = rng.uniform(0.15, 0.85, 2)
@@ -95,7 +95,8 @@ def _exposed(world: World, areas: Float[np.ndarray, "a 4"], rng: np.random.Gener
         level = np.cos(pitch)
         rays = np.stack([level * np.cos(yaw), -np.sin(pitch), level * np.sin(yaw)])
         ts, ids = probe(world, np.tile(origin, (EXPOSURE_RAYS, 1)), np.ascontiguousarray(rays.T))
-        light.append(probe_light(world, origin, rays, ts, ids, 0.1)[ids >= 0])
+        linear_light(world, origin, rays, ts, ids, EXPOSURE_RAYS, 0.1, wanted, seen)
+        light.append(seen[ids >= 0])
     luminance = np.concatenate(light) @ np.array([0.2126, 0.7152, 0.0722])
     mean = math.exp(np.log(luminance + 1e-3).mean()) if len(luminance) else 0.2
     exposure = float(rng.uniform(*MID_GREY) / mean)

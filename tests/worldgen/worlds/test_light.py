@@ -115,7 +115,7 @@ def test_shadows_match_ray_by_ray_numpy():
     ground = int(np.argmax(w.shapes[:, 1] == 0.5))
     first, nu, nv = w.faces[ground, 2, 1:]
     assert (w.light[first : first + nu * nv] == UNKNOWN).all()
-    cells = [(a, b) for a in range(2, nu - 2, 4) for b in range(2, nv - 2, 5)]
+    cells = [(a, b) for a in range(2, nu - 2, 2) for b in range(2, nv - 2, 3)]
     wanted = np.array([[first + b * nu + a, ground, 2, a, b] for a, b in cells])
     fill_light(w, wanted, len(wanted))
     levels = set()
@@ -123,8 +123,7 @@ def test_shadows_match_ray_by_ray_numpy():
         p = np.array([-2.98 + 5.96 * a / (nu - 1), -2e-3, -2.98 + 5.96 * b / (nv - 1)])
         if (w.light[row] < 0).any():  # under a block
             continue
-        # the spiral is turned about the normal by the choice of basis; penumbrae are not
-        np.testing.assert_allclose(w.light[row], slow_light(scene, p), rtol=0.12)
+        np.testing.assert_allclose(w.light[row], slow_light(scene, p), rtol=1e-5)  # kept as float32
         levels.add(round(float(w.light[row, 0]), 2))
     assert len(levels) > 10
 

@@ -1,0 +1,165 @@
+"""Training clips: the same by index, honest about what is known, and never of a held-out world."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from render.frames import Frames, median_depth
+from worldgen.conditions import SceneUnits, images_of
+from worldgen.depth import PRIOR
+from worldgen.training.clips import FIRST_HELD_OUT_SEED, START_CHANCES, STARTS, Clip, Clips, clip_of, collated
+from worldgen.worlds import random_scene, random_walk_cameras, render
+
+FRAMES = 3
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def walk() -> Frames:
+    """The frames of a clip and the one before, whose place a cache may take."""
+    scene = random_scene(5)
+    return render(scene, random_walk_cameras(scene, n=FRAMES + 1, seed=1, width=SIZE, height=SIZE))
+
+
+def seeds_of(start: str, *, count: int) -> list[int]:
+    """Seeds whose clips begin with ``start``: it is the first thing that is drawn."""
+    drawn = (int(np.random.default_rng(seed).choice(len(STARTS), p=START_CHANCES)) for seed in range(200))
+    return [seed for seed, kind in enumerate(drawn) if STARTS[kind] == start][:count]
+
+
+def clip_from(walk: Frames, seed: int) -> Clip:
+    return clip_of(walk, rng=np.random.default_rng(seed))
+
+
+def masks(clip: Clip, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where colour and where depth is known of one frame."""
+    return clip.condition[0, frame, 4].bool(), clip.condition[0, frame, 5].bool()
+
+
+def equal(a: Clip, b: Clip) -> bool:
+    return all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(Clip))
+
+
+def test_a_clip_depends_on_its_index_and_the_seed_alone():
+    clips, again = (Clips(size=SIZE, frames=FRAMES, seed=3) for _ in range(2))
+    other = clips[8]
+    assert equal(clips[7], again[7])
+    assert not torch.equal(other.images, again[7].images)
+    assert not torch.equal(Clips(size=SIZE, frames=FRAMES, seed=4)[7].images, again[7].images)
+    assert other.images.shape == (1, FRAMES, 4, SIZE, SIZE)
+    assert other.condition.shape == (1, FRAMES, 11, SIZE, SIZE)
+
+
+def test_clips_come_from_worlds_that_are_not_held_out():
+    clip = Clips(size=SIZE, frames=FRAMES, seed=3)[7]
+    rng = np.random.default_rng((3, 7))
+    seed = int(rng.integers(FIRST_HELD_OUT_SEED))
+    assert seed < FIRST_HELD_OUT_SEED
+    scene = random_scene(seed)
+    cameras = random_walk_cameras(
+        scene, n=FRAMES + 1, seed=int(rng.integers(1 << 31)), width=SIZE, height=SIZE
+    )
+    views = 2.0 * render(scene, cameras).rgb.permute(0, 3, 1, 2) - 1.0
+    for image in clip.images[0, :, :3]:
+        assert (views - image).abs().flatten(1).amax(dim=1).min() < 1e-6
+
+
+def test_batches_join_along_the_batch(walk: Frames):
+    parts = [clip_from(walk, seed) for seed in (0, 1, 2)]
+    whole = collated(parts)
+    assert whole.images.shape == (3, FRAMES, 4, SIZE, SIZE)
+    assert whole.given.shape == (3, FRAMES)
+    assert torch.equal(whole.condition[1], parts[1].condition[0])
+
+
+def test_clips_begin_as_often_as_documented():
+    drawn = [int(np.random.default_rng(seed).choice(len(STARTS), p=START_CHANCES)) for seed in range(2000)]
+    shares = np.bincount(drawn, minlength=len(STARTS)) / len(drawn)
+    np.testing.assert_allclose(shares, START_CHANCES, atol=0.04)
+
+
+@pytest.mark.parametrize("seed", seeds_of("nothing", count=3))
+def test_a_clip_may_begin_with_nothing(walk: Frames, seed: int):
+    clip = clip_from(walk, seed)
+    assert not any(mask.any() for mask in masks(clip, 0))
+    assert not clip.given.any()
+    expected = images_of(walk[1:], SceneUnits(scale=median_depth(walk[1:2]), span=PRIOR))
+    assert torch.equal(clip.images, expected)
+
+
+@pytest.mark.parametrize("seed", seeds_of("picture", count=3))
+def test_a_clip_may_begin_with_a_picture_without_depth(walk: Frames, seed: int):
+    clip = clip_from(walk, seed)
+    rgb, depth = masks(clip, 0)
+    assert rgb.all()
+    assert not depth.any()
+    assert torch.equal(clip.condition[0, 0, :3], clip.images[0, 0, :3])
+    assert (clip.condition[0, 0, 3] == 0).all()
+    assert not clip.given.any()
+    assert torch.equal(
+        clip.images, images_of(walk[1:], SceneUnits(scale=median_depth(walk[1:2]), span=PRIOR))
+    )
+
+
+@pytest.mark.parametrize("seed", seeds_of("known", count=3))
+def test_a_clip_may_begin_with_a_frame_that_is_given(walk: Frames, seed: int):
+    clip = clip_from(walk, seed)
+    assert clip.given.tolist() == [[True, False, False]]
+    assert all(mask.all() for mask in masks(clip, 0))
+    torch.testing.assert_close(clip.condition[0, 0, :4], clip.images[0, 0])
+
+
+@pytest.mark.parametrize("seed", seeds_of("cache", count=3))
+def test_a_clip_may_begin_with_what_a_cache_of_another_view_shows(walk: Frames, seed: int):
+    clip = clip_from(walk, seed)
+    rgb, depth = masks(clip, 0)
+    assert torch.equal(rgb, depth)
+    assert 0.05 < rgb.float().mean() < 1.0
+    assert not clip.given.any()
+
+
+def test_only_earlier_frames_speak_through_the_cache(walk: Frames):
+    # Another colour in one frame must leave what is known of that frame and those before it alone.
+    rgb = walk.rgb.clone()
+    rgb[2] = 1.0 - rgb[2]
+    other = dataclasses.replace(walk, rgb=rgb)
+    told = 0
+    for seed in [seed for start in STARTS for seed in seeds_of(start, count=3)]:
+        before, after = (clip_from(frames, seed) for frames in (walk, other))
+        assert torch.equal(before.condition[:, :2], after.condition[:, :2])
+        told += int(not torch.equal(before.condition[:, 2], after.condition[:, 2]))
+    assert told > 0
+
+
+def test_what_the_cache_knows_is_nearly_true(walk: Frames):
+    errors = []
+    for seed in range(24):
+        clip = clip_from(walk, seed)
+        for frame in range(1, FRAMES):
+            rgb, depth = masks(clip, frame)
+            assert torch.equal(rgb, depth)
+            gap = (clip.condition[0, frame, :4] - clip.images[0, frame]).abs()
+            errors.extend(gap[:, rgb].mean(dim=1)[None] if rgb.any() else [])
+    mean = torch.stack(errors).mean(dim=0)
+    assert len(errors) > 20
+    assert (mean[:3] < 0.2).all()  # colour in [-1, 1]; parallax at edges and textures finer than a pixel
+    assert mean[3] < 0.1
+
+
+def test_cameras_are_in_scene_units(walk: Frames):
+    clip = clip_from(walk, seeds_of("nothing", count=1)[0])
+    scale = median_depth(walk[1:2])
+    positions = torch.linalg.inv(clip.w2c[0])[:, :3, 3] * scale
+    torch.testing.assert_close(positions, walk.cameras.c2w[1:, :3, 3], atol=1e-4, rtol=0)
+
+
+def test_making_a_clip_leaves_the_frames_alone(walk: Frames):
+    copies = [walk.rgb.clone(), walk.depth.clone(), walk.confidence.clone()]
+    for seed in range(6):
+        clip_from(walk, seed)
+    for copy, now in zip(copies, (walk.rgb, walk.depth, walk.confidence), strict=True):
+        assert torch.equal(copy, now)

@@ -1,0 +1,167 @@
+"""Our generator: weights there and back, files that are none, and pictures that depend on the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from render.frames import Frames, checked
+from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
+from worldgen.conditions import SceneUnits, known_pictures, nothing_known
+from worldgen.depth import PRIOR, range_of
+from worldgen.generator import (
+    MAX_WEIGHTS_BYTES,
+    Generator,
+    RGBDGenerator,
+    load_model,
+    save_model,
+    weights_path,
+)
+from worldgen.worlds import random_scene, random_walk_cameras, render
+
+SIZE = 32
+UNITS = SceneUnits(scale=1.5, span=PRIOR)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_model(perturbed_model(), path, size=SIZE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def walk() -> Frames:
+    scene = random_scene(5)
+    return render(scene, random_walk_cameras(scene, n=3, seed=1, width=SIZE, height=SIZE))
+
+
+def same(a: Frames, b: Frames) -> bool:
+    return torch.equal(a.rgb, b.rgb) and torch.equal(a.depth, b.depth)
+
+
+def test_weights_come_back_in_half_precision(weights: Path):
+    model, size = load_model(weights)
+    assert (model.config, size) == (SMALL, SIZE)
+    expected = perturbed_model().state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor.bfloat16(), expected[name].bfloat16()), name
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_saving_leaves_one_file_and_reading_it_changes_nothing(weights: Path, tmp_path: Path):
+    model, size = load_model(weights)
+    save_model(model, tmp_path / "again.safetensors", size=size)
+    assert [path.name for path in tmp_path.iterdir()] == ["again.safetensors"]
+    before, after = load_file(weights), load_file(tmp_path / "again.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
+
+
+def broken(weights: Path, path: Path, *, drop: str = "", header: dict[str, str] | None = None) -> Path:
+    """A copy of the weights that lacks a tensor or has other entries in its header ("" removes one)."""
+    with safe_open(weights, framework="pt") as file:
+        entries = {**file.metadata(), **(header or {})}
+    tensors = {name: tensor for name, tensor in load_file(weights).items() if name != drop}
+    save_file(tensors, path, {key: value for key, value in entries.items() if value})
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"name": ""},
+        {"size": ""},
+        {"levels": ""},
+        {"size": "large"},
+        {"levels": "8,x"},
+        {"levels": "8,16,32"},
+        {"width": "128"},
+        {"width": "-64"},
+        {"head_width": "0"},
+        {"depth": "8"},
+        {"depth": "2"},
+    ],
+    ids=str,
+)
+def test_weights_with_a_wrong_header_are_refused(weights: Path, tmp_path: Path, header: dict[str, str]):
+    path = broken(weights, tmp_path / "w.safetensors", header=header)
+    with pytest.raises(ValueError, match=r"w\.safetensors does not hold weights of this model"):
+        load_model(path)
+
+
+def test_files_that_are_no_weights_are_refused(weights: Path, tmp_path: Path):
+    text, cut, bare = (tmp_path / f"{name}.safetensors" for name in ("text", "cut", "bare"))
+    text.write_text("these are not the weights you are looking for")
+    cut.write_bytes(weights.read_bytes()[:2000])
+    save_file(load_file(weights), bare)
+    lacking = broken(weights, tmp_path / "lacking.safetensors", drop="stem.weight")
+    for path in (text, cut, bare, lacking):
+        with pytest.raises(ValueError, match="does not hold weights of this model"):
+            load_model(path)
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"there are no weights at .*nonesuch"):
+        weights_path(tmp_path / "nonesuch")
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path):
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate(MAX_WEIGHTS_BYTES + 1)  # sparse: no disk is used
+    with pytest.raises(ValueError, match="1024 MiB"):
+        weights_path(path)
+
+
+def test_one_seed_gives_one_picture_and_another_seed_another(weights: Path, walk: Frames):
+    generator, again = (RGBDGenerator(weights, steps=2) for _ in range(2))
+    known, recall = nothing_known(walk.cameras[1:2]), walk[:1]
+    first = generator(known, recall, units=UNITS, seed=3)
+    assert same(first, generator(known, recall, units=UNITS, seed=3))
+    assert same(first, again(known, recall, units=UNITS, seed=3))
+    assert not same(first, generator(known, recall, units=UNITS, seed=4))
+    assert checked(first) is first
+
+
+def test_what_is_recalled_changes_the_picture(weights: Path, walk: Frames):
+    generator, known = RGBDGenerator(weights, steps=2), nothing_known(walk.cameras[2:])
+    recalls = (None, walk[:0], walk[:1], walk[1:2], walk[:2])
+    alone, empty, *others = (generator(known, recall, units=UNITS, seed=3) for recall in recalls)
+    assert same(alone, empty)
+    pictures = [alone, *others]
+    assert not any(same(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
+
+
+def test_a_model_that_learned_nothing_shows_what_is_known(tmp_path: Path, walk: Frames):
+    save_model(fresh_model(), tmp_path / "fresh.safetensors", size=SIZE)
+    generator = RGBDGenerator(tmp_path / "fresh.safetensors", steps=3)
+    units = dataclasses.replace(UNITS, span=range_of(walk.depth / UNITS.scale, walk.valid))
+    made = generator(known_pictures(walk[:1]), None, units=units, seed=0)
+    torch.testing.assert_close(made.rgb, walk.rgb[:1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(made.depth, walk.depth[:1], atol=0, rtol=1e-4)
+
+
+def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):
+    save_model(perturbed_model(seed=5), tmp_path / "other.safetensors", size=SIZE)
+    generators = [
+        RGBDGenerator(weights, steps=2),
+        RGBDGenerator(weights, steps=3),
+        RGBDGenerator(tmp_path / "other.safetensors", steps=2),
+    ]
+    assert len({generator.name for generator in generators}) == 3
+    assert {generator.size for generator in generators} == {SIZE}
+    assert all(isinstance(generator, Generator) for generator in generators)
+
+
+@pytest.mark.parametrize("steps", [0, 65, -1])
+def test_impossible_numbers_of_steps_are_refused(weights: Path, steps: int):
+    with pytest.raises(ValueError, match="between 1 and 64"):
+        RGBDGenerator(weights, steps=steps)

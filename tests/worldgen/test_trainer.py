@@ -1,0 +1,232 @@
+"""The trainer: closed forms of one step, a batch learned by heart, and runs cut in two."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from tests.oracles.small_models import SMALL, random_views
+from worldgen.flow import MIN_TIME
+from worldgen.training.checkpoint import Progress, Run
+from worldgen.training.clips import Clip
+from worldgen.training.config import Stage, TrainConfig
+from worldgen.training.trainer import (
+    CHECKPOINT,
+    LINK_CHANCE,
+    Step,
+    begun,
+    learning_rate,
+    noise_levels,
+    random_links,
+    train,
+    update,
+)
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(
+    model=SMALL,
+    stages=(Stage(size=32, frames=12, batch_clips=2), Stage(size=24, frames=6, batch_clips=1)),
+    clip_frames=3,
+    warmup_steps=2,
+)
+
+
+def smooth_clip(*, b: int = 2, f: int = 3, size: int = 16, seed: int = 0) -> Clip:
+    """Made-up frames of which nothing is known but the rays."""
+    rng = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(b * f, 4, 4, 4, generator=rng)
+    images = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear").view(b, f, 4, size, size)
+    views = random_views(b=b, f=f, seed=seed)
+    condition = torch.zeros(b, f, 11, size, size)
+    condition[:, :, 7:9] = torch.randn(b, f, 2, size, size, generator=rng)
+    given = torch.zeros(b, f, dtype=torch.bool)
+    return Clip(images=images, condition=condition, w2c=views.w2c, K_norm=views.K_norm, given=given)
+
+
+def levels_of_step(clip: Clip, step: int) -> torch.Tensor:
+    """The noise levels that step number ``step`` uses."""
+    rng = torch.Generator().manual_seed(CONFIG.seed * 1_000_003 + step)
+    return noise_levels(clip.given, shift=CONFIG.time_shift, rng=rng)
+
+
+def test_the_first_loss_is_that_of_answering_with_zero():
+    clip = smooth_clip()
+    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, step=5)
+    weight = 1.0 / levels_of_step(clip, 5).clamp_min(MIN_TIME)[:, :, None, None, None] ** 2
+    rgb, depth = clip.images[:, :, :3], clip.images[:, :, 3:]
+    loss = (weight * rgb**2).mean() + CONFIG.depth_weight * (weight * depth**2).mean()
+    assert errors["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert errors["rgb_error"] == pytest.approx(float((rgb**2).mean()), rel=1e-5)
+    assert errors["depth_error"] == pytest.approx(float(depth.abs().mean()), rel=1e-5)
+
+
+def test_frames_that_are_given_count_for_nothing():
+    clip = smooth_clip()
+    clip.given[:, 0] = True
+    clip.images[:, 0] = 100.0
+    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, step=0)
+    others = clip.images[:, 1:]
+    assert errors["rgb_error"] == pytest.approx(float((others[:, :, :3] ** 2).mean()), rel=1e-5)
+    assert errors["depth_error"] == pytest.approx(float(others[:, :, 3:].abs().mean()), rel=1e-5)
+
+
+def test_a_batch_is_learned_by_heart():
+    config = dataclasses.replace(CONFIG, learning_rate=1e-2)
+    run, clip = begun(config, device=CPU), smooth_clip(b=1, f=2)
+    losses = [update(run, clip, rate=1e-2, config=config, step=0)["loss"] for _ in range(60)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_average_follows_the_weights():
+    run, clip = begun(CONFIG, device=CPU), smooth_clip()
+    before = copy.deepcopy(run.average.state_dict())
+    update(run, clip, rate=1e-2, config=CONFIG, step=4)
+    decay = min(CONFIG.ema, 5 / 14)
+    for name, weight in run.model.state_dict().items():
+        expected = decay * before[name] + (1.0 - decay) * weight
+        torch.testing.assert_close(run.average.state_dict()[name], expected)
+
+
+def test_the_rate_of_a_step_is_that_of_every_optimiser():
+    run = begun(CONFIG, device=CPU)
+    before = copy.deepcopy(run.model.state_dict())
+    update(run, smooth_clip(), rate=0.0, config=CONFIG, step=0)
+    assert all(torch.equal(before[name], weight) for name, weight in run.model.state_dict().items())
+
+
+def test_every_weight_is_in_the_care_of_one_optimiser():
+    run = begun(CONFIG, device=CPU)
+    names = {parameter: name for name, parameter in run.model.named_parameters()}
+    muon, adam = (
+        {names[p] for group in optimizer.param_groups for p in group["params"]}
+        for optimizer in run.optimizers
+    )
+    assert muon | adam == set(names.values())
+    assert not muon & adam
+    assert {name.split(".", 3)[3] for name in muon} == {
+        "qkv.weight",
+        "merge.weight",
+        "expand.weight",
+        "contract.weight",
+    }
+
+
+def test_the_learning_rate_rises_holds_and_falls_to_zero():
+    config = TrainConfig(
+        model=SMALL, stages=(Stage(size=32, frames=1000),), learning_rate=2e-3, warmup_steps=10, cooldown=0.2
+    )
+
+    def rate(step: int, frames: int) -> float:
+        return learning_rate(config, Progress(step=step, frames=frames, clips=0))
+
+    assert rate(0, 0) == pytest.approx(2e-4)
+    assert rate(4, 40) == pytest.approx(1e-3)
+    assert rate(9, 90) == pytest.approx(2e-3)
+    assert rate(79, 800) == pytest.approx(2e-3)
+    assert rate(89, 900) == pytest.approx(1e-3)
+    assert rate(99, 1000) == 0.0
+
+
+def test_a_run_without_warm_up_or_cool_down_has_one_rate():
+    config = dataclasses.replace(CONFIG, warmup_steps=0, cooldown=0.0)
+    rates = {learning_rate(config, Progress(step=step, frames=3 * step, clips=0)) for step in range(6)}
+    assert rates == {CONFIG.learning_rate}
+
+
+@given(frames=st.integers(1, 8), seed=st.integers(0, 10_000))
+def test_links_go_back_in_time_only(frames: int, seed: int):
+    links = random_links(frames, rng=torch.Generator().manual_seed(seed))
+    assert len(links) == frames
+    assert all(0 <= j < i for i in range(frames) for j in links[i])
+    assert all(len(set(linked)) == len(linked) for linked in links)
+
+
+def test_links_are_as_frequent_as_documented():
+    rng = torch.Generator().manual_seed(0)
+    drawn = [random_links(4, rng=rng) for _ in range(500)]
+    share = sum(len(linked) for links in drawn for linked in links) / (6 * len(drawn))
+    assert share == pytest.approx(LINK_CHANCE, abs=0.03)
+
+
+def test_given_frames_carry_no_noise_and_some_clips_share_one_level():
+    given_frames = torch.zeros(400, 3, dtype=torch.bool)
+    given_frames[::2, 0] = True
+    t = noise_levels(given_frames, rng=torch.Generator().manual_seed(0))
+    assert torch.equal(t == 0.0, given_frames)
+    assert ((t[:, 1] == t[:, 2]).float().mean() - 0.2).abs() < 0.06
+    assert (t < 1.0).all()
+
+
+def test_a_shift_moves_the_levels_of_training_towards_noise():
+    none = torch.zeros(8, 3, dtype=torch.bool)
+    plain, moved = (
+        noise_levels(none, shift=shift, rng=torch.Generator().manual_seed(2)).double() for shift in (1.0, 3.0)
+    )
+    # s t / (1 + (s - 1) t) multiplies the odds t / (1 - t) by s.
+    torch.testing.assert_close(moved / (1.0 - moved), 3.0 * plain / (1.0 - plain), rtol=1e-4, atol=0)
+
+
+def steps_of(folder: Path, *, take: int | None = None) -> list[Step]:
+    steps = train(CONFIG, folder, device=CPU, save_every=1, workers=0)
+    return list(itertools.islice(steps, take))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Step]]:
+    """A run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, steps_of(folder)
+
+
+def without_clock(steps: list[Step]) -> list[Step]:
+    return [dataclasses.replace(step, elapsed_s=0.0) for step in steps]
+
+
+def test_training_reports_every_step_of_every_stage(whole: tuple[Path, list[Step]]):
+    steps = whole[1]
+    assert [step.size for step in steps] == [32, 32, 24, 24]
+    assert [step.progress.frames for step in steps] == [6, 12, 15, 18]
+    assert [step.progress.clips for step in steps] == [2, 4, 5, 6]
+    assert [step.progress.step for step in steps] == [1, 2, 3, 4]
+    assert [step.frames for step in steps] == [6, 6, 3, 3]
+
+
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole: tuple[Path, list[Step]], tmp_path: Path):
+    folder, steps = whole
+    pieces = [steps_of(tmp_path, take=1), steps_of(tmp_path, take=1), steps_of(tmp_path)]
+    assert without_clock(sum(pieces, [])) == without_clock(steps)
+    expected, found = load_file(folder / CHECKPOINT), load_file(tmp_path / CHECKPOINT)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(whole: tuple[Path, list[Step]], tmp_path: Path):
+    steps = train(CONFIG, tmp_path, device=CPU, save_every=2, workers=0)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    again = next(iter(train(CONFIG, tmp_path, device=CPU, workers=0)))
+    assert without_clock([again]) == without_clock(whole[1][2:3])
+
+
+def test_a_finished_run_has_nothing_left_to_do(whole: tuple[Path, list[Step]]):
+    folder, _ = whole
+    content = (folder / CHECKPOINT).read_bytes()
+    assert steps_of(folder) == []
+    assert (folder / CHECKPOINT).read_bytes() == content
+
+
+def test_another_seed_begins_with_other_weights():
+    runs: list[Run] = [begun(dataclasses.replace(CONFIG, seed=seed), device=CPU) for seed in (0, 0, 1)]
+    stems = [run.model.state_dict()["stem.weight"] for run in runs]
+    assert torch.equal(stems[0], stems[1])
+    assert not torch.equal(stems[0], stems[2])
