@@ -90,7 +90,9 @@ class WorldCache:
     def render(self, cameras: Cameras) -> Seen:
         """Draw the cache; what faces away from a camera hides what is behind it, but is not known."""
         points = self.points
-        return _looked_up(points, render_points(points.positions, cameras, footprint=points.footprint), cameras)
+        return _looked_up(
+            points, render_points(points.positions, cameras, footprint=points.footprint), cameras
+        )
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).
@@ -223,18 +225,27 @@ def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
         winner=image.winner,
         cameras=cameras,
     )
-    held = [x.numpy() for x in (points.positions, points.normals, points.rgb, points.confidence)]
-    seen_by = [x.float().numpy() for x in (cameras.origins, cameras.w2c, cameras.K)]
-    outputs = [x.numpy() for x in (seen.rgb, seen.depth, seen.mask[..., 0], seen.confidence, seen.offset)]
-    winner, z_buffer = image.winner.numpy(), image.depth[..., 0].numpy()
+    positions, normals, rgb, confidence = (
+        column.numpy() for column in (points.positions, points.normals, points.rgb, points.confidence)
+    )
+    origins, w2c, K = (x.float().numpy() for x in (cameras.origins, cameras.w2c, cameras.K))
     for i in range(len(cameras)):
         show_winners(
-            winner[i],
-            z_buffer[i],
-            *held,
-            *(x[i] for x in seen_by),
+            image.winner[i].numpy(),
+            image.depth[i, ..., 0].numpy(),
+            positions,
+            normals,
+            rgb,
+            confidence,
+            origins[i],
+            w2c[i],
+            K[i],
             np.float32(MAX_OFFSET_PX),
-            *(x[i] for x in outputs),
+            seen.rgb[i].numpy(),
+            seen.depth[i].numpy(),
+            seen.mask[i, ..., 0].numpy(),
+            seen.confidence[i].numpy(),
+            seen.offset[i].numpy(),
         )
     return seen
 

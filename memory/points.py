@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
 FIELDS = ("positions", "rgb", "normals", "confidence", "footprint", "source")
 
 MIN_ROOM = 1 << 14

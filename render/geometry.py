@@ -63,7 +63,9 @@ def off_edges(
     of a floor, so the window is compared with its tangent plane instead: the same test for a step,
     and none for a slant.
     """
-    inverse = torch.where(valid, 1.0 / depth.clamp_min(1e-12), torch.zeros_like(depth))[..., 0].float().numpy()
+    inverse = (
+        torch.where(valid, 1.0 / depth.clamp_min(1e-12), torch.zeros_like(depth))[..., 0].float().numpy()
+    )
     known = valid[..., 0].numpy()
     spread = np.empty(inverse.shape, dtype=np.float32)
     for i in range(len(inverse)):

@@ -47,6 +47,9 @@ SWAY, SWAY_YAW, SWAY_FRAMES = 0.02, math.radians(2.0), 24
 """A walk's swing sideways in scene lengths and in yaw, and the frames one swing takes."""
 
 
+ORBIT_DEGREES, TURN_DEGREES = 2.5, 10.0
+"""Most that the presets turn per frame."""
+
 STEEP = 0.9999
 """Cosine to the vertical beyond which the viewing direction does not say which way is ahead."""
 
@@ -133,10 +136,21 @@ def there_and_back(
     return out[torch.minimum(there, n - 1 - there)]
 
 
+def _orbit_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
+    return orbit(start, n=n, up=up, scale=scale, degrees=min(360.0, ORBIT_DEGREES * n))
+
+
+def _turn_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
+    return turn(start, n=n, up=up, scale=scale, degrees=min(360.0, TURN_DEGREES * n))
+
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {"orbit": orbit, "walk": walk, "turn": turn, "there-and-back": there_and_back}
+    {"orbit": _orbit_part, "walk": walk, "turn": _turn_part, "there-and-back": there_and_back}
 )
-"""Presets by the names that the command line and the viewer use."""
+"""Presets by the names that the command line and the viewer use.
+
+They go at a steady pace, so that neighbouring views overlap however few frames there are.
+"""
 
 
 def path_named(

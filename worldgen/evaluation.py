@@ -30,6 +30,9 @@ SOURCE_VIEWS = 2
 MIN_KNOWN, MAX_KNOWN = 0.2, 0.95
 """Share of the third view that the cache may show; other walks are drawn until one fits."""
 
+ATTEMPTS = 20
+"""Walks that are drawn at most; the last one counts if none fits."""
+
 FEATURE_CHANNELS = 48
 FEATURE_SEED = 20_240_601
 HOLE_SHARE = 0.5
@@ -88,21 +91,27 @@ class Scores:
 
 def held_out_case(index: int, *, size: int) -> Case:
     """The ``index``-th view to imagine; the same on every machine that renders alike."""
-    for attempt in range(20):
-        scene = random_scene(FIRST_HELD_OUT_SEED + index)
-        cameras = random_walk_cameras(
-            scene, n=SOURCE_VIEWS + 1, seed=1000 * index + attempt, width=size, height=size
-        )
-        frames = render(scene, cameras)
-        cache = WorldCache()
-        cache.insert(frames[:SOURCE_VIEWS], ids=list(range(SOURCE_VIEWS)))
-        seen = cache.render(cameras[SOURCE_VIEWS:])
-        if MIN_KNOWN <= float(seen.mask.float().mean()) <= MAX_KNOWN:
-            break
+    attempt, case = 0, _case_of_walk(index, 0, size=size)
+    while attempt + 1 < ATTEMPTS and not MIN_KNOWN <= float(case.seen.mask.float().mean()) <= MAX_KNOWN:
+        attempt += 1
+        case = _case_of_walk(index, attempt, size=size)
+    return case
+
+
+def _case_of_walk(index: int, attempt: int, *, size: int) -> Case:
+    """One walk through the ``index``-th held-out world: two views that are known, and a third."""
+    scene = random_scene(FIRST_HELD_OUT_SEED + index)
+    cameras = random_walk_cameras(
+        scene, n=SOURCE_VIEWS + 1, seed=1000 * index + attempt, width=size, height=size
+    )
+    frames = render(scene, cameras)
     sources, truth = frames[:SOURCE_VIEWS], frames[SOURCE_VIEWS:]
+    cache = WorldCache()
+    cache.insert(sources, ids=list(range(SOURCE_VIEWS)))
     scale = median_depth(sources[:1])
     span = range_of(sources.depth / scale, sources.valid)
-    return Case(sources=sources, truth=truth, seen=seen, units=SceneUnits(scale=scale, span=span))
+    units = SceneUnits(scale=scale, span=span)
+    return Case(sources=sources, truth=truth, seen=cache.render(truth.cameras), units=units)
 
 
 def answers(generator: Generator, *, scenes: int, seed: int = 0) -> Iterator[Answer]:
@@ -166,7 +175,8 @@ def _pixel_scores(cases: list[Case], answered: list[Frames]) -> tuple[float, flo
 def nearest_filled(seen: Seen) -> Frames:
     """The cache render with every hole filled from its nearest known pixel."""
     mask = seen.mask[..., 0].numpy()
-    rows, columns = np.stack([distance_transform_edt(~m, return_indices=True)[1] for m in mask], axis=1)
+    nearest = [distance_transform_edt(~m, return_distances=False, return_indices=True) for m in mask]
+    rows, columns = np.stack(nearest, axis=1)  # type: ignore[arg-type]
     index = (torch.arange(len(mask))[:, None, None], torch.from_numpy(rows), torch.from_numpy(columns))
     depth = seen.depth[index].clamp_min(1e-6)
     return Frames(

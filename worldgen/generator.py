@@ -117,6 +117,7 @@ def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
     tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, header)
+    temporary.chmod(0o644)  # the library writes it for its owner alone
     temporary.replace(path)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.memory.test_world import make_frames
 
 from memory.pictures import GUTTER, contact_sheet, depth_colours, read_depth, read_rgb, write_png
 from render.frames import Frames
+from tests.memory.test_world import make_frames
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (5, 8, 3), dtype=np.uint8)

@@ -5,6 +5,7 @@ Run as a script, this file is the process that gets killed: it forks one writer 
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -17,11 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
 
 import memory.world
 from memory.world import World, WorldError, quantised
 from render.frames import concatenated
+from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
 
 KILLS = 20
 LONGEST_DELAY_S = 0.03
@@ -157,6 +158,19 @@ def test_a_failure_at_any_step_of_writing_leaves_the_old_world(tmp_path, monkeyp
         chunk, _ = commit(world, 2, seed=1)
         assert chunk.frame_ids == (1, 2)
         assert world.verify() == []
+
+
+def test_an_interruption_within_the_transaction_leaves_the_old_world(tmp_path, monkeypatch):
+    """The settings are written as JSON once at the door, and once more inside the transaction."""
+    with World.create(tmp_path / "world", SCENE) as world:
+        commit(world, 1)
+        chunks = world.chunks()
+        with monkeypatch.context() as patch:
+            patch.setattr(json, "dumps", failing(json.dumps, after=1, error=KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                commit(world, 2)
+        assert (world.chunks(), world.verify()) == (chunks, [])
+        commit(world, 2)
 
 
 def failing(call, *, after: int, error: BaseException):

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.memory.test_world import ORIGIN, SCENE, make_frames
 
 from memory.world import World, WorldError
+from tests.memory.test_world import ORIGIN, SCENE, make_frames
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.memory.test_world import SCENE, assert_same, commit, make_frames
 
 from memory.world import World, WorldError, quantised
+from tests.memory.test_world import SCENE, assert_same, commit, make_frames
 
 NOBODY = 65534
 

@@ -140,14 +140,24 @@ def test_the_kernels_draw_long_needles_across_many_tiles_as_the_twin_does():
 
 
 def test_more_gaussians_than_one_job_projects_are_all_drawn():
-    gaussians, cameras = _random(20_000, size=-5.5), room_cameras()[:1]
+    g, cameras = 20_000, _front()
+    u, v, z = torch.rand(3, g, generator=torch.Generator().manual_seed(9))
+    z = 1.0 + 2.0 * z
+    rays = torch.stack([(41 * u - 20.5) / 50, (33 * v - 15.5) / 80, torch.ones(g)], dim=-1)
+    gaussians = dataclasses.replace(_random(g, size=-6.5), means=z[:, None] * rays)
+    gaussians.logit_opacities[:] = -4.0
     twin = render_splats(gaussians, cameras, backend="torch")
-    kernel = render_splats(gaussians, cameras)
-    # So many depths that single precision ties some of them: look at all but a few pixels.
-    error = (kernel.rgb - twin.rgb).abs().amax(dim=-1).flatten()
-    assert error.quantile(0.995) < 1e-4
-    assert error.amax() < 0.05
-    torch.testing.assert_close(kernel.alpha, twin.alpha, atol=1e-2, rtol=0)
+    assert len(projected(gaussians, cameras, view=0).ids) == g
+    assert 0.2 < twin.alpha.mean() < 0.99
+    # Where two depths tie in single precision, their splats may trade places: little, being faint.
+    _assert_same(render_splats(gaussians, cameras), twin, atol=2e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_colour_stops_at_black_but_not_at_white(backend: Backend):
+    wild = _one(sh=sh_from_rgb(torch.tensor([[-0.5, 1.5, 0.25]])))
+    image = render_splats(wild, _front(), backend=backend)
+    assert image.rgb[0, 15, 20].tolist() == pytest.approx([0.0, 0.75, 0.125], abs=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -43,7 +43,7 @@ class Grow:
     seed: int = 0
     """Decides everything that is imagined."""
 
-    path: str = "orbit"
+    path: str = "turn"
     """Camera path: orbit, walk, turn, there-and-back, or a JSON file."""
 
     frames: int = 24

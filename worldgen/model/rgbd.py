@@ -202,9 +202,7 @@ def filled(condition: Float[Tensor, "b f 11 h w"]) -> Float[Tensor, "b f 4 h w"]
     return torch.cat([rgb, code], dim=1).view(*condition.shape[:2], IMAGE_CHANNELS, *condition.shape[3:])
 
 
-def push_pull(
-    values: Float[Tensor, "n c h w"], weight: Float[Tensor, "n 1 h w"]
-) -> Float[Tensor, "n c h w"]:
+def push_pull(values: Float[Tensor, "n c h w"], weight: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n c h w"]:
     """Fill the pixels whose ``weight`` is 0 from a pyramid of averages of the known ones.
 
     Pixels of weight 1 keep their values exactly (Gortler et al., The Lumigraph, 1996, section 3.4).

@@ -109,7 +109,8 @@ def train(
 def begun(config: TrainConfig, *, device: torch.device) -> Run:
     """A run before its first step; the seed of the configuration decides the weights."""
     torch.manual_seed(config.seed)
-    model = RGBDModel(config.model).to(device).to(memory_format=torch.channels_last)
+    model = RGBDModel(config.model).to(device)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(requires_grad=False)
     return Run(model=model, average=average, optimizers=optimizers_of(model, config))
 

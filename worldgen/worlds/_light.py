@@ -105,17 +105,17 @@ def point_at(shapes, i, face, u, v):
 def _visibility(shapes, nodes, links, lights, k, p, n, buffers):
     """Share of light ``k`` that is seen from ``p``."""
     near, rays, ends = buffers
-    x, y, z, t_max, pad_max, distance = lights[k, 1], lights[k, 2], lights[k, 3], 1e9, 1e9, 1.0
+    x, y, z, t_max, spread, share_max = lights[k, 1], lights[k, 2], lights[k, 3], 1e9, 1.0, 1e9
+    half_x, half_y = abs(lights[k, 4]) + abs(lights[k, 7]), abs(lights[k, 5]) + abs(lights[k, 8])
+    half_z = abs(lights[k, 6]) + abs(lights[k, 9])
     if lights[k, 0] != SUN:
         x, y, z = x - p[0], y - p[1], z - p[2]
         distance = math.sqrt(x * x + y * y + z * z + 1e-12)
         # stop short of the lamp's own body: an omni's radius stands in the normal's place
         t_max = 1.0 - (0.01 + (lights[k, 10] if lights[k, 0] == OMNI else 0.0)) / distance
-    half_x, half_y = abs(lights[k, 4]) + abs(lights[k, 7]), abs(lights[k, 5]) + abs(lights[k, 8])
-    half = max(half_x, half_y, abs(lights[k, 6]) + abs(lights[k, 9]))
-    if lights[k, 0] != SUN:
-        pad_max = half
-    count = gather_along(nodes, links, p, n, (x, y, z), half / distance, pad_max, t_max, near)
+        spread, share_max = 1.0 / max(distance - half_x - half_y - half_z, 1e-3), 1.0
+    pads = (half_x, half_y, half_z)
+    count = gather_along(nodes, links, p, n, (x, y, z), pads, spread, share_max, t_max, near)
     if count == 0:
         return 1.0
     for r in range(RAYS):
@@ -197,7 +197,7 @@ def _compute_light(shapes, nodes, links, lights, ambient, p, n, buffers):
     b = open_share * (up * ambient[2] + (1.0 - up) * ambient[5])
     for k in range(len(lights)):
         gain = _unshadowed(lights, k, p, n)
-        if gain * lights[k, 14] > 0.01 * ambient[1]:  # fainter light than that cannot be seen
+        if gain * lights[k, 14] > 0.02 * ambient[1]:  # fainter light than that cannot be seen
             gain *= _visibility(shapes, nodes, links, lights, k, p, n, buffers)
             r, g, b = r + gain * lights[k, 13], g + gain * lights[k, 14], b + gain * lights[k, 15]
     return (np.float32(r), np.float32(g), np.float32(b))

@@ -64,17 +64,22 @@ def gather_near(nodes, links, p, n, reach, out):
 
 @njit(**OPTIONS)
 @no_type_check
-def gather_along(nodes, links, p, n, d, spread, pad_max, t_max, out):
-    """Shapes that a beam from ``p`` along ``d`` may touch; it widens by ``spread`` a metre to ``pad_max``."""
+def gather_along(nodes, links, p, n, d, pads, spread, share_max, t_max, out):
+    """Shapes that a beam from ``p`` along ``d`` may touch.
+
+    Along each axis the beam reaches ``pads`` beyond ``d``, times a share that grows by ``spread`` a
+    metre up to ``share_max``.
+    """
     ix, iy, iz = 1.0 / away_from_zero(d[0]), 1.0 / away_from_zero(d[1]), 1.0 / away_from_zero(d[2])
     count, k = 0, 0
     while k < len(nodes):
         x0, y0, z0 = nodes[k, 0] - p[0], nodes[k, 1] - p[1], nodes[k, 2] - p[2]
         x1, y1, z1 = nodes[k, 3] - p[0], nodes[k, 4] - p[1], nodes[k, 5] - p[2]
         farthest = max(abs(x0), abs(x1)) + max(abs(y0), abs(y1)) + max(abs(z0), abs(z1))
-        pad = min(spread * farthest, pad_max)
-        ax, bx, ay, by = (x0 - pad) * ix, (x1 + pad) * ix, (y0 - pad) * iy, (y1 + pad) * iy
-        az, bz = (z0 - pad) * iz, (z1 + pad) * iz
+        share = min(spread * farthest, share_max)
+        x, y, z = share * pads[0], share * pads[1], share * pads[2]
+        ax, bx, ay, by = (x0 - x) * ix, (x1 + x) * ix, (y0 - y) * iy, (y1 + y) * iy
+        az, bz = (z0 - z) * iz, (z1 + z) * iz
         near = max(min(ax, bx), min(ay, by), min(az, bz))
         far = min(max(ax, bx), max(ay, by), max(az, bz))
         if near > far or far < 0.0 or near > t_max or _height_above(nodes, k, p, n) < 1e-3:

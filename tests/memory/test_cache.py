@@ -1,0 +1,316 @@
+"""The world cache: what is known is kept once, what is turned away is not known, and trust fades."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from torch import Tensor
+
+from memory.cache import NEARER, WorldCache, new_points
+from memory.points import FIELDS, Points, concatenated, points_with_room
+from render.cameras import Cameras, intrinsics_from_fov, project, resized, unproject
+from render.frames import Frames, moved
+from tests.oracles.box_room import BoxRoom, raycast, room_mesh
+
+PANEL = (1.2, 1.0, 0.02)
+
+
+def facing_cameras(
+    origins: np.ndarray, target: tuple[float, float, float], *, size: tuple[int, int]
+) -> Cameras:
+    """Level cameras that look from ``origins`` at one point."""
+    width, height = size
+    forward = np.asarray(target) - origins
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    right = np.cross((0.0, 1.0, 0.0), forward)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    c2w = np.tile(np.eye(4), (len(origins), 1, 1))
+    c2w[:, :3, :3] = np.stack([right, np.cross(forward, right), forward], axis=2)
+    c2w[:, :3, 3] = origins
+    K = intrinsics_from_fov(math.radians(75.0), width=width, height=height, n=len(origins))
+    K[:, 1, 1] *= 0.93
+    return Cameras(c2w=torch.from_numpy(c2w).float(), K=K, width=width, height=height)
+
+
+@pytest.fixture(scope="module")
+def orbit() -> Frames:
+    """24 views once around a thin panel in the middle of a room, the first of them from -z."""
+    angles = np.arange(24) / 24 * 2 * np.pi
+    origins = 1.35 * np.stack([np.sin(angles), 0.1 + 0 * angles, -np.cos(angles)], axis=1)
+    room = trimesh.creation.box(extents=(4.0, 3.0, 5.0))
+    mesh = trimesh.util.concatenate([room, trimesh.creation.box(extents=PANEL)])
+    assert isinstance(mesh, trimesh.Trimesh)
+    return raycast(mesh, facing_cameras(origins, (0.05, -0.1, 0.0), size=(64, 64))).frames
+
+
+def wall(
+    depth: float, *, at: float = 0.0, turned: bool = False, right: float = 0.0, rgb: float = 0.5
+) -> Frames:
+    """A frontal wall that fills the view of a camera on the z axis that looks along +z, or back."""
+    c2w = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0] if turned else [1.0, 1.0, 1.0, 1.0]))[None]
+    c2w[0, :3, 3] = torch.tensor([right, 0.0, at])
+    cameras = Cameras(
+        c2w=c2w, K=intrinsics_from_fov(math.radians(60.0), width=40, height=30), width=40, height=30
+    )
+    return Frames(
+        rgb=torch.full((1, 30, 40, 3), rgb),
+        depth=torch.full((1, 30, 40, 1), depth),
+        valid=torch.ones(1, 30, 40, 1, dtype=torch.bool),
+        confidence=torch.ones(1, 30, 40, 1),
+        cameras=cameras,
+    )
+
+
+def filled(frames: Frames, *, nearer: float | None = None) -> WorldCache:
+    cache = WorldCache(nearer=nearer)
+    cache.insert(frames, ids=list(range(len(frames))))
+    return cache
+
+
+def grown(frames: Frames, seen_as: Callable[[Points, Tensor], Tensor]) -> Points:
+    """What a cache would hold if it took the normals of its points for ``seen_as(points, origin)``."""
+    held = points_with_room(0)
+    for i in range(len(frames)):
+        believed = dataclasses.replace(held, normals=seen_as(held, frames.cameras.origins[i]))
+        held = concatenated([held, new_points(believed, frames[i : i + 1], frame_id=i)])
+    return held
+
+
+def panel_back(points: Points) -> int:
+    """How many points lie on the side of the panel that the first view does not see."""
+    on_panel = (points.positions.abs() < torch.tensor(PANEL) / 2 + 0.005).all(dim=1)
+    return int((on_panel & (points.normals[:, 2] > 0.5)).sum())
+
+
+def assert_same(a: Points, b: Points) -> None:
+    for name in FIELDS:
+        assert torch.equal(getattr(a, name), getattr(b, name)), name
+
+
+@pytest.mark.parametrize("size", [(60, 44), (61, 44), (60, 45), (61, 45), (7, 5), (1, 1)])
+def test_the_same_frame_again_adds_less_than_one_percent(size: tuple[int, int]):
+    cameras = facing_cameras(np.array([(-0.6, 0.2, -1.1)]), (0.7, 0.9, 1.3), size=size)
+    frames = raycast(room_mesh(), cameras).frames
+    cache = WorldCache()
+    first = cache.insert(frames, ids=[0])
+    assert first > 0.4 * size[0] * size[1]
+    assert cache.insert(frames, ids=[1]) <= 0.01 * first
+
+
+def test_both_sides_of_a_thin_panel_are_kept_because_a_surface_turned_away_is_not_known(orbit: Frames):
+    by_rule_2 = filled(orbit).points
+    invisible_only = grown(orbit, lambda held, origin: origin - held.positions)
+    assert panel_back(by_rule_2) > 3 * max(panel_back(invisible_only), 100)
+    assert len(invisible_only) < len(by_rule_2) < 1.5 * len(invisible_only)
+
+
+def test_the_loop_with_true_normals_is_the_cache(orbit: Frames):
+    assert_same(filled(orbit[:6]).points, grown(orbit[:6], lambda held, _: held.normals))
+
+
+def test_normals_of_the_wrong_sign_make_everything_new_again(orbit: Frames):
+    known = filled(orbit[:1]).points
+    inverted = dataclasses.replace(known, normals=-known.normals)
+    assert len(new_points(known, orbit[:1], frame_id=1)) < 0.01 * len(known)
+    assert len(new_points(inverted, orbit[:1], frame_id=1)) == len(known)
+    back = orbit[12:13]
+    assert panel_back(new_points(known, back, frame_id=1)) > 3 * panel_back(
+        new_points(inverted, back, frame_id=1)
+    )
+
+
+def test_an_orbit_walked_again_adds_nothing_more(orbit: Frames):
+    cache = WorldCache()
+    laps = [[cache.insert(orbit[i : i + 1], ids=[24 * lap + i]) for i in range(24)] for lap in range(3)]
+    first, second, third = (sum(lap) for lap in laps)
+    assert laps[0][0] > 3 * max(laps[0][-6:])
+    assert second < 0.05 * first
+    assert third <= 0.01 * first
+
+
+def test_the_order_of_insertion_changes_the_count_by_less_than_a_tenth(orbit: Frames):
+    there, back = len(filled(orbit)), len(filled(orbit[list(range(23, -1, -1))]))
+    assert abs(there - back) < 0.1 * there
+
+
+def test_every_source_camera_finds_its_valid_pixels_filled(orbit: Frames):
+    cache = filled(orbit)
+    seen = cache.render(resized(orbit.cameras, width=32, height=32))
+    empty = (seen.winner < 0).flatten(1).float().mean(dim=1)
+    assert (empty < 0.01).all()
+    assert seen.mask.float().mean() > 0.97
+
+
+def test_a_source_camera_sees_its_own_pixels_again(box_room: BoxRoom):
+    frames = box_room.frames[:1]
+    cache = filled(frames)
+    seen = cache.render(frames.cameras)
+    points = cache.points
+    assert torch.equal(seen.rgb[seen.mask[..., 0]], frames.rgb[seen.mask[..., 0]])
+    torch.testing.assert_close(seen.depth[seen.mask], frames.depth[seen.mask], atol=1e-5, rtol=0)
+    assert (seen.offset.abs() < 1e-3).all()
+    assert seen.mask.sum() == len(points)
+
+
+def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
+    frames = dataclasses.replace(box_room.frames, confidence=0.2 + 0.8 * box_room.frames.rgb[..., :1])
+    cache = filled(frames[:2])
+    cameras = frames.cameras[2:]
+    seen, points = cache.render(cameras), cache.points
+    mask, index = seen.mask[..., 0], seen.winner.clamp_min(0)
+    to_camera = cameras.origins[:, None, None] - points.positions[index]
+    assert torch.equal(mask, (seen.winner >= 0) & ((points.normals[index] * to_camera).sum(-1) > 0))
+    assert torch.equal(seen.rgb[mask], points.rgb[index][mask])
+    assert torch.equal(seen.confidence[mask][:, 0], points.confidence[index][mask])
+    uv, depth = project(points.positions[seen.winner[mask]], cameras)
+    rows, columns = mask[0].nonzero(as_tuple=True)
+    centres = torch.stack([columns, rows], dim=-1) + 0.5
+    torch.testing.assert_close(seen.offset[mask], (uv[0] - centres).clamp(-2, 2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.depth[mask], depth[0], atol=1e-5, rtol=0)
+    for field in (seen.rgb, seen.depth, seen.confidence, seen.offset):
+        assert (field[~mask] == 0).all()
+
+
+def test_what_faces_away_hides_what_is_behind_it_and_is_not_known():
+    cache = WorldCache()
+    cache.insert(wall(3.0), ids=[0])
+    cache.insert(wall(3.5, at=5.0, turned=True), ids=[1])
+    for camera, in_front in ((wall(3.0).cameras, 1), (wall(3.5, at=5.0, turned=True).cameras, 0)):
+        seen = cache.render(camera)
+        assert (cache.points.source[seen.winner] == in_front).all()
+        assert not seen.mask.any()
+    between = cache.render(wall(3.0, at=2.0).cameras)
+    assert (cache.points.source[between.winner] == 0).all()
+    assert between.mask.all()
+
+
+def test_a_nearer_surface_is_new_only_by_rule_3():
+    far, near = wall(3.0), wall(2.0)
+    blind, repairing = filled(far), filled(far, nearer=NEARER)
+    assert blind.insert(near, ids=[1]) == 0
+    assert repairing.insert(near, ids=[1]) == near.depth.numel()
+    assert (repairing.render(near.cameras).depth == 2.0).all()
+    assert repairing.insert(wall(1.95), ids=[2]) == 0
+    assert repairing.insert(far, ids=[3]) == 0
+
+
+def test_one_rigid_motion_of_everything_leaves_what_is_seen(box_room: BoxRoom):
+    b_from_a = torch.eye(4)
+    b_from_a[:3, :3], b_from_a[:3, 3] = box_room.cameras.c2w[1, :3, :3], torch.tensor([0.7, -1.9, 2.4])
+    there = moved(box_room.frames, b_from_a)
+    here_cache, there_cache = filled(box_room.frames[:2]), filled(there[:2])
+    assert abs(len(here_cache) - len(there_cache)) < 0.003 * len(here_cache)
+    a, b = here_cache.render(box_room.cameras), there_cache.render(there.cameras)
+    same = a.mask & b.mask
+    assert (a.mask != b.mask).float().mean() < 0.003
+    gap = (a.rgb - b.rgb).abs().amax(dim=-1, keepdim=True)
+    assert (gap[same] > 1e-3).float().mean() < 0.01  # rounding lets another of two near points win
+
+
+def test_edges_and_grazed_surfaces_do_not_enter(box_room: BoxRoom):
+    frames = box_room.frames
+    points = filled(frames[:1]).points
+    ray = points.positions - frames.cameras.origins[0]
+    cosine = -(points.normals * ray).sum(-1) / ray.norm(dim=-1)
+    assert (cosine > 0.15).all()
+    step = wall(1.0)
+    step = dataclasses.replace(step, depth=step.depth + (torch.arange(40) >= 20).view(1, 1, 40, 1))
+    assert len(filled(step)) == 30 * 38
+    assert len(filled(dataclasses.replace(step, confidence=torch.full_like(step.confidence, 0.1)))) == 0
+
+
+def test_a_frame_without_valid_pixels_adds_nothing():
+    unknown = torch.zeros(1, 30, 40, 1, dtype=torch.bool)
+    for depth in (0.0, math.nan, math.inf, 2.0):
+        frame = dataclasses.replace(wall(2.0), valid=unknown, depth=torch.full((1, 30, 40, 1), depth))
+        assert filled(frame).insert(frame, ids=[1]) == 0
+
+
+def test_an_empty_cache_knows_nothing():
+    seen = WorldCache().render(wall(2.0).cameras)
+    assert (seen.winner == -1).all()
+    for field in (seen.rgb, seen.depth, seen.confidence, seen.offset, seen.mask):
+        assert (field == 0).all()
+    assert len(WorldCache().points) == 0
+
+
+def test_points_handed_out_never_change_while_the_cache_grows(orbit: Frames):
+    cache = filled(orbit[:1])
+    early = cache.points
+    copy = early[torch.arange(len(early))]
+    cache.insert(orbit[1:], ids=list(range(1, 24)))
+    assert_same(early, copy)
+    assert_same(cache.points[: len(early)], copy)
+    assert cache.points.source.tolist() == sorted(cache.points.source.tolist())
+
+
+def test_a_lone_pixel_is_kept_and_faces_its_camera():
+    valid = torch.zeros(1, 30, 40, 1, dtype=torch.bool)
+    valid[0, 7, 31] = True
+    frame = dataclasses.replace(wall(2.0), valid=valid)
+    points = filled(frame).points
+    expected = torch.nn.functional.normalize(-unproject(frame.depth, frame.cameras)[0, 7, 31], dim=0)
+    torch.testing.assert_close(points.normals, expected[None])
+
+
+def test_a_batch_is_its_frames_one_after_the_other(orbit: Frames):
+    cache = WorldCache()
+    for i in range(5):
+        cache.insert(orbit[i : i + 1], ids=[i])
+    assert_same(cache.points, filled(orbit[:5]).points)
+
+
+def test_ids_and_frames_must_be_as_many(orbit: Frames):
+    with pytest.raises(ValueError, match="one id a frame: got 1 ids for 2 frames"):
+        WorldCache().insert(orbit[:2], ids=[0])
+
+
+def test_what_was_measured_is_trusted_fully():
+    frame = dataclasses.replace(wall(2.0), confidence=torch.full((1, 30, 40, 1), 0.5))
+    frame.valid[0, :, :7] = False
+    cache = WorldCache()
+    judged = cache.judge(frame, cache.render(frame.cameras), ids=[0], given=True)
+    assert torch.equal(judged.confidence, frame.valid.float())
+
+
+def test_what_was_imagined_is_trusted_as_it_agrees_with_what_was_known():
+    cache = WorldCache()
+    known = wall(2.0)
+    cache.remember(known, cache.render(known.cameras), ids=[0], given=True)
+    seen = cache.render(known.cameras)
+    for depth, expected in ((2.0, 0.9), (2.0 / 0.95, math.exp(-1.0) - 0.1), (2.0 / 1.1, 0.2), (9.0, 0.2)):
+        judged = cache.judge(wall(depth), seen, ids=[1], given=False)
+        torch.testing.assert_close(judged.confidence, torch.full_like(judged.confidence, expected))
+
+
+def test_what_was_imagined_where_nothing_was_known_has_half_trust_less_a_tenth_a_generation():
+    cache = WorldCache()
+    views = [wall(2.0, right=1.2 * i) for i in range(6)]
+    trusts = []
+    for i, view in enumerate(views):
+        seen = cache.render(view.cameras)
+        points = cache.remember(view, seen, ids=[i], given=i == 0)
+        trusts.append(float(points.confidence[-1]))
+        assert seen.mask.any() == (i > 0)
+        assert (points.source == i).all()
+    assert trusts == pytest.approx([1.0, 0.4, 0.3, 0.2, 0.2, 0.2])
+
+
+def test_a_frame_that_sees_nothing_known_starts_a_generation_of_its_own():
+    cache = WorldCache()
+    cache.remember(wall(2.0), cache.render(wall(2.0).cameras), ids=[0], given=True)
+    apart = wall(2.0, right=50.0)
+    points = cache.remember(apart, cache.render(apart.cameras), ids=[1], given=False)
+    assert (points.confidence == 0.5).all()
+
+
+def test_invalid_pixels_are_never_trusted():
+    cache = filled(wall(2.0))
+    frame = wall(2.0)
+    frame.valid[0, 3:9] = False
+    judged = cache.judge(frame, cache.render(frame.cameras), ids=[1], given=False)
+    assert torch.equal(judged.confidence > 0, frame.valid)

@@ -1,0 +1,123 @@
+"""Depth maps: normals against closed forms and ray casts, and exactly the band at a step is dropped."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from render.cameras import Cameras, rays_cam, unproject
+from render.geometry import incidence, normals, off_edges
+from tests.oracles.box_room import BoxRoom, room_cameras
+
+
+def plane_depth(cameras: Cameras, normal: Tensor, distance: float) -> Tensor:
+    """Z-depth of the plane ``normal @ x = distance`` of camera space, by its closed form."""
+    return distance / (rays_cam(cameras) @ normal)[..., None]
+
+
+def world_from_cam(cameras: Cameras, direction: Tensor) -> Tensor:
+    return cameras.c2w[:, :3, :3] @ direction
+
+
+def interior(image: Tensor) -> Tensor:
+    return image[:, 1:-1, 1:-1]
+
+
+def test_a_plane_has_one_normal_and_it_points_to_the_camera():
+    cameras = room_cameras()
+    towards_wall = torch.nn.functional.normalize(torch.tensor([0.3, -0.4, 1.0]), dim=0)
+    found = normals(plane_depth(cameras, towards_wall, 2.0), cameras)
+    expected = world_from_cam(cameras, -towards_wall)[:, None, None].expand_as(found)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)  # differences of float32 points
+
+
+def test_normals_of_a_ball_point_away_from_its_centre():
+    cameras = room_cameras()
+    rays, centre, radius = rays_cam(cameras), torch.tensor([0.1, -0.05, 3.0]), 1.0
+    a, b, c = (rays**2).sum(-1), rays @ centre, centre @ centre - radius**2
+    inside = b**2 - a * c
+    depth = torch.where(inside > 0, (b - inside.clamp_min(0).sqrt()) / a, 0.0)[..., None]
+    found = normals(depth, cameras)
+    expected = (rays * depth - centre) / radius
+    expected = expected @ cameras.c2w[:, None, :3, :3].mT
+    is_flat_enough = (inside > 0.5)[..., None].expand_as(found)
+    assert is_flat_enough.sum() > 600
+    torch.testing.assert_close(found[is_flat_enough], expected[is_flat_enough], atol=0.02, rtol=0)
+
+
+def test_normals_match_the_faces_that_rays_hit(box_room: BoxRoom):
+    found = normals(box_room.frames.depth, box_room.cameras, valid=box_room.frames.valid)
+    truth, depth = box_room.normals, box_room.frames.depth
+    shifts = ((0, 1), (0, -1), (1, 0), (-1, 0))
+    on_face = torch.ones(depth.shape[:3], dtype=torch.bool)
+    for shift in shifts:
+        on_face &= (torch.roll(truth, shift, (1, 2)) * truth).sum(-1) > 0.9999
+    cosine = (interior(found) * interior(truth)).sum(-1)
+    assert interior(on_face).float().mean() > 0.8
+    assert (cosine[interior(on_face)] > 0.9999).all()
+
+
+def test_normals_at_a_step_use_their_own_side_only():
+    cameras = room_cameras()[:1]
+    depth = torch.ones(1, 44, 60, 1)
+    depth[:, :, 30:] = 2.0
+    found = normals(depth, cameras)
+    expected = world_from_cam(cameras, torch.tensor([0.0, 0.0, -1.0]))[:, None, None].expand_as(found)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_a_pixel_without_neighbours_has_no_normal():
+    depth = torch.zeros(3, 44, 60, 1)
+    depth[:, 20, 20] = 1.0
+    assert (normals(depth, room_cameras()) == 0).all()
+
+
+def test_an_unknown_picture_has_no_normals_and_no_trusted_depth():
+    unknown = torch.zeros(3, 44, 60, 1, dtype=torch.bool)
+    depth = torch.full((3, 44, 60, 1), torch.nan)
+    assert (normals(depth, room_cameras(), valid=unknown) == 0).all()
+    assert not off_edges(depth, unknown).any()
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+@pytest.mark.parametrize("is_row", [False, True])
+def test_exactly_the_band_at_each_side_of_a_step_is_dropped(radius: int, is_row: bool):  # noqa: FBT001
+    depth = torch.ones(2, 30, 31, 1)
+    depth[:, :, 12:] = 1.2
+    kept = torch.ones(2, 30, 31, 1, dtype=torch.bool)
+    kept[:, :, 12 - radius : 12 + radius] = False
+    if is_row:
+        depth, kept = depth.transpose(1, 2), kept.transpose(1, 2)
+    assert torch.equal(off_edges(depth, torch.ones_like(kept), radius=radius), kept)
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_a_plane_slanted_by_75_degrees_is_kept(radius: int):
+    cameras = room_cameras()[:1]
+    slant = math.radians(75.0)
+    normal = torch.tensor([0.0, math.sin(slant), math.cos(slant)])
+    rays = rays_cam(cameras) @ normal
+    hit = (rays > 0.1)[..., None]
+    depth = torch.where(hit, 1.0 / rays.clamp_min(0.1)[..., None], 0.0)
+    steps = (depth[:, 4:] - depth[:, :-4])[hit[:, 4:] & hit[:, :-4]].abs() / depth[:, 2:-2][
+        hit[:, 4:] & hit[:, :-4]
+    ]
+    assert steps.median() > 0.05  # the rule that this replaces would drop most of it
+    assert torch.equal(off_edges(depth, hit, radius=radius), hit)
+
+
+def test_unknown_neighbours_do_not_make_an_edge():
+    valid = torch.ones(1, 20, 20, 1, dtype=torch.bool)
+    valid[0, 7:9, 5:13] = False
+    depth = torch.where(valid, 1.5, 0.0)
+    assert torch.equal(off_edges(depth, valid), valid)
+
+
+def test_incidence_is_the_cosine_of_the_angle_to_the_camera():
+    cameras = room_cameras()
+    points = unproject(torch.full((3, 44, 60, 1), 2.0), cameras)
+    facing = world_from_cam(cameras, torch.tensor([0.0, 0.0, -1.0]))[:, None, None].expand_as(points)
+    expected = 1.0 / rays_cam(cameras).norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(incidence(facing, points, cameras), expected, atol=1e-5, rtol=0)
+    assert (incidence(torch.zeros_like(points), points, cameras) == 0).all()
