@@ -28,6 +28,9 @@ from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, no
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.generator import Generator
 
+MAX_HOLES = 0.005
+"""Share of a measured view that may lack depth before a second frame completes it."""
+
 RECALLED_FRAMES = 2
 """How many of the last frames the generator attends to."""
 
@@ -74,8 +77,11 @@ class Growth:
         low, high = self.world.chunks()[0].settings["depth_range"]
         return SceneUnits(scale=self.world.scene.scale, span=DepthRange(low=low, high=high))
 
-    def begin(self, first: Frames | Cameras, *, seed: int) -> Chunk:
+    def begin(self, first: Frames | Cameras, *, seed: int) -> None:
         """Commit the first view of an empty world.
+
+        A measured view is committed as it is. If its depth has holes, a second frame with the same
+        camera follows, in which they are imagined: what was measured and what was not stay apart.
 
         Args:
             first: an RGB-D picture, a picture (no pixel has a valid depth), or just a camera; what
@@ -83,11 +89,15 @@ class Growth:
             seed: decides what is imagined.
         """
         scale = self.world.scene.scale
-        given = isinstance(first, Frames) and bool(first.valid.any())
-        if isinstance(first, Frames) and given:
-            frames, span = first, range_of(first.depth / scale, first.valid)
-        else:
-            frames, span = self._imagined(first, SceneUnits(scale=scale, span=PRIOR), seed=seed), PRIOR
+        if isinstance(first, Cameras) or not first.valid.any():
+            self._commit_first(self._imagined(first, PRIOR, seed=seed), PRIOR, given=False, seed=seed)
+            return
+        span = range_of(first.depth / scale, first.valid)
+        self._commit_first(first, span, given=True, seed=seed)
+        if float((~first.valid).float().mean()) > MAX_HOLES:
+            self._commit_first(self._imagined(first, span, seed=seed), span, given=False, seed=seed)
+
+    def _commit_first(self, frames: Frames, span: DepthRange, *, given: bool, seed: int) -> None:
         chunk, stored = self.world.commit(
             frames,
             given=given,
@@ -96,15 +106,20 @@ class Growth:
             settings={"depth_range": [span.low, span.high]},
         )
         self._remember(stored, self.cache.render(stored.cameras), ids=list(chunk.frame_ids), given=given)
-        return chunk
 
-    def _imagined(self, first: Frames | Cameras, units: SceneUnits, *, seed: int) -> Frames:
-        """The first view where no depth was measured; a picture keeps its colours."""
+    def _imagined(self, first: Frames | Cameras, span: DepthRange, *, seed: int) -> Frames:
+        """The first view with what is missing of it; what is given stays as it is."""
+        units = SceneUnits(scale=self.world.scene.scale, span=span)
         noise = frame_seed(seed, path=0, index=0)
         if isinstance(first, Cameras):
             return self.generator(nothing_known(first), None, units=units, seed=noise)
         frames = self.generator(known_pictures(first), None, units=units, seed=noise)
-        return dataclasses.replace(frames, rgb=first.rgb)
+        return dataclasses.replace(
+            frames,
+            rgb=first.rgb,
+            depth=torch.where(first.valid, first.depth, frames.depth),
+            valid=first.valid | frames.valid,
+        )
 
     def plan(self, cameras: Cameras, *, seed: int, name: str) -> None:
         """Store a camera path that :meth:`follow` will take, whatever happens to this process."""
@@ -172,7 +187,7 @@ def start(
     seed: int,
     name: str,
 ) -> None:
-    """Make a world that has its first view and the whole plan of its path; :meth:`Growth.follow` does the rest.
+    """Make a world with its first view and the plan of its path; :meth:`Growth.follow` does the rest.
 
     The folder appears under its name when both are in it, so a crash leaves no world that cannot be
     finished.
@@ -181,7 +196,8 @@ def start(
         path: folder of the new world.
         info: what the first view fixes.
         first: see :meth:`Growth.begin`.
-        cameras: the path; its first camera is that of the first view.
+        cameras: the path; its first camera is that of the first view. It loses its last camera if the
+            first view needs two frames, so a world has as many frames as its path has cameras.
         generator: imagines what is missing of the first view.
         seed: decides everything that is imagined.
         name: what the path is called.
@@ -195,8 +211,9 @@ def start(
         with World.create(draft, info) as world:
             growth = Growth(world, generator)
             growth.begin(first, seed=seed)
-            if len(cameras) > 1:
-                growth.plan(cameras[1:], seed=seed, name=name)
+            ahead = cameras[1 : len(cameras) + 1 - len(world.frame_ids())]
+            if len(ahead):
+                growth.plan(ahead, seed=seed, name=name)
         draft.replace(path)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

@@ -76,7 +76,8 @@ class Grow:
         start(self.out, info, first, cameras=cameras, generator=generator, seed=self.seed, name=self.path)
         with World.open(self.out, writable=True) as world:
             growth = Growth(world, generator)
-            _follow(growth, title=f"growing {self.out.name}", before=1, total=len(cameras))
+            before = len(world.frame_ids())
+            _follow(growth, title=f"growing {self.out.name}", before=before, total=len(cameras))
         _tell(self.out)
         return 0
 

@@ -27,6 +27,9 @@ class Train:
     workers: int = 1
     """Processes that render training clips."""
 
+    start_from: Path | None = None
+    """Weights that a new run begins with, instead of random ones."""
+
     def run(self) -> int:
         import torch
 
@@ -42,7 +45,9 @@ class Train:
             bar("training", total=config.total_frames) as progress,
             (self.out / "log.jsonl").open("a") as log,
         ):
-            for step in train(config, self.out, device=device, workers=self.workers):
+            for step in train(
+                config, self.out, device=device, workers=self.workers, start_from=self.start_from
+            ):
                 done = step.progress.frames
                 speed = step.elapsed_s / step.frames * 1e3
                 progress.to(done, f"{step.size} px, loss {step.loss:.3f}, {speed:.0f} ms a frame")

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from worldgen.model.rgbd import RGBDModel
 from worldgen.training.config import TrainConfig
 
 
@@ -37,8 +38,8 @@ class Progress:
 class Run:
     """The things that training changes in place."""
 
-    model: nn.Module
-    average: nn.Module
+    model: RGBDModel
+    average: RGBDModel
     """The same network with averaged weights."""
 
     optimizers: list[torch.optim.Optimizer]

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
+from worldgen.generator import load_model, save_model
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links
-from worldgen.training.checkpoint import Progress, Run, load_checkpoint, save_checkpoint
+from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig
 
@@ -36,6 +37,7 @@ GRADIENT_NORM = 1.0
 """Gradients longer than this are shortened to it."""
 
 CHECKPOINT = "checkpoint.safetensors"
+TRAINED = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +68,32 @@ class Step:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, device: torch.device, save_every: int = 100, workers: int = 1
+    config: TrainConfig,
+    folder: Path,
+    *,
+    device: torch.device,
+    save_every: int = 100,
+    workers: int = 1,
+    start_from: Path | None = None,
 ) -> Iterator[Step]:
     """Train until the configuration's frames are used up; continues what ``folder`` holds.
 
     Args:
         config: the recipe.
-        folder: where ``checkpoint.safetensors`` lives.
+        folder: where ``checkpoint.safetensors`` lives, and beside it ``weights.safetensors``, the
+            averaged weights as generators read them.
         device: where the model trains.
         save_every: steps between checkpoints; one is also written at the end.
         workers: processes that render clips.
+        start_from: weights that a new run begins with instead of random ones.
+
+    Raises:
+        CheckpointMismatch: if the checkpoint or ``start_from`` belongs to another model.
     """
-    run = begun(config, device=device)
     path = folder / CHECKPOINT
-    progress = load_checkpoint(path, run, config=config) if path.is_file() else Progress()
+    is_new = not path.is_file()
+    run = begun(config, device=device, start_from=start_from if is_new else None)
+    progress = Progress() if is_new else load_checkpoint(path, run, config=config)
     while progress.frames < config.total_frames:
         stage = config.stage_at(progress.frames)
         for clip in _batches(config, stage, progress, workers=workers):
@@ -94,6 +108,7 @@ def train(
             is_last = progress.frames >= config.total_frames
             if is_last or progress.step % save_every == 0:
                 save_checkpoint(path, run, progress=progress, config=config)
+                save_model(run.average, folder / TRAINED, size=stage.size)
             yield Step(
                 progress=progress,
                 size=stage.size,
@@ -106,10 +121,16 @@ def train(
                 break
 
 
-def begun(config: TrainConfig, *, device: torch.device) -> Run:
-    """A run before its first step; the seed of the configuration decides the weights."""
+def begun(config: TrainConfig, *, device: torch.device, start_from: Path | None = None) -> Run:
+    """A run before its first step; the configuration's seed decides the weights, if no file does."""
     torch.manual_seed(config.seed)
-    model = RGBDModel(config.model).to(device)
+    model = RGBDModel(config.model)
+    if start_from is not None:
+        weights, _ = load_model(start_from)
+        if weights.config != config.model:
+            raise CheckpointMismatch(f"{start_from} holds {weights.config}, the recipe wants {config.model}")
+        model.load_state_dict(weights.state_dict())
+    model = model.to(device)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(requires_grad=False)
     return Run(model=model, average=average, optimizers=optimizers_of(model, config))
