@@ -17,6 +17,7 @@ from memory.cache import Seen
 from render.cameras import Cameras, rays_cam
 from render.frames import Frames
 from worldgen.depth import DepthRange, decode, encode
+from worldgen.resample import push_pull, recentred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,23 +100,28 @@ def nothing_known(cameras: Cameras) -> Known:
 def channels_of(known: Known, units: SceneUnits) -> Float[Tensor, "1 n 11 h w"]:
     """The model's condition channels, in the order of ``rgbd.CONDITION_CHANNELS``.
 
-    Colour in [-1, 1], the depth code, the masks of colour and of depth, confidence in [0, 1], x and y
-    of the ray with z = 1, and the offset in pixels; 0 where they are not known.
+    Colour in [-1, 1] and the depth code, brought to the pixel centres and filled where they are not
+    known; the masks of colour and of depth; confidence in [0, 1]; x and y of the ray with z = 1; and
+    the offset in pixels. Confidence and offset are 0 where the colour is not known.
     """
-    code = encode(known.depth / units.scale, units.span)
-    stacked = torch.cat(
-        [
-            (2.0 * known.rgb - 1.0).masked_fill(~known.has_rgb, 0.0),
-            code.masked_fill(~known.has_depth, 0.0),
-            known.has_rgb.float(),
-            known.has_depth.float(),
-            known.confidence.masked_fill(~known.has_rgb, 0.0),
-            rays_cam(known.cameras)[..., :2],
-            known.offset.masked_fill(~known.has_rgb, 0.0),
-        ],
-        dim=-1,
-    )
-    return stacked.permute(0, 3, 1, 2)[None]
+    has_rgb, has_depth = (_channels_first(mask.float()) for mask in (known.has_rgb, known.has_depth))
+    offset = _channels_first(known.offset.masked_fill(~known.has_rgb, 0.0))
+    rgb = _channels_first((2.0 * known.rgb - 1.0).masked_fill(~known.has_rgb, 0.0))
+    code = encode(known.depth / units.scale, units.span).masked_fill(~known.has_depth, 0.0)
+    stacked = [
+        push_pull(recentred(rgb, has_rgb, offset).clamp(-1.0, 1.0), has_rgb),
+        push_pull(recentred(_channels_first(code), has_depth, offset), has_depth),
+        has_rgb,
+        has_depth,
+        _channels_first(known.confidence.masked_fill(~known.has_rgb, 0.0)),
+        _channels_first(rays_cam(known.cameras)[..., :2]),
+        offset,
+    ]
+    return torch.cat(stacked, dim=1)[None]
+
+
+def _channels_first(image: Float[Tensor, "n h w c"]) -> Float[Tensor, "n c h w"]:
+    return image.permute(0, 3, 1, 2).contiguous()
 
 
 def images_of(frames: Frames, units: SceneUnits) -> Float[Tensor, "1 n 4 h w"]:

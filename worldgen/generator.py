@@ -66,7 +66,8 @@ class RGBDGenerator:
         self._grid = levels(steps, shift=shift)
         path = weights_path(weights)
         self._model, self.size = load_model(path)
-        self.name = f"rgbd:{self._model.config.name}:{_digest(path)[:16]}:{steps}"
+        sampler = f"{steps}" if shift == 1.0 else f"{steps}/{shift:g}"
+        self.name = f"rgbd:{self._model.config.name}:{_digest(path)[:16]}:{sampler}"
 
     @torch.no_grad()
     def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
@@ -138,11 +139,15 @@ def load_model(path: Path) -> tuple[RGBDModel, int]:
             depth=int(header["depth"]),
             head_width=int(header["head_width"]),
         )
-        model = RGBDModel(config)
-        model.load_state_dict(tensors)
+        with torch.device("meta"):
+            model = RGBDModel(config)  # no memory yet: a header may claim any size
+        model.load_state_dict(tensors, assign=True)
         size = int(header["size"])
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} does not hold weights of this model: {error}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} does not hold weights of this model: {reason}") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise ValueError(f"{path} holds NaN or infinite weights; train or fetch it again")
     model.requires_grad_(requires_grad=False).eval()
     return model.to(compute_dtype()).to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 

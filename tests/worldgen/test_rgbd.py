@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.oracles.small_models import SMALL, fresh_model, perturbed_model, random_views, rigid_motion
 from worldgen.model.attention import Views
-from worldgen.model.rgbd import CONDITION_CHANNELS, IMAGE_CHANNELS, ModelConfig, RGBDModel, filled, push_pull
+from worldgen.model.rgbd import CONDITION_CHANNELS, IMAGE_CHANNELS, ModelConfig, RGBDModel
 
 LINKS = ((), (0,), (0, 1))
 T = torch.tensor([[0.3, 0.9, 0.5], [1.0, 0.2, 0.7]])
@@ -27,72 +26,10 @@ def clip(*, b: int = 2, f: int = 3, h: int = 16, w: int = 24, seed: int = 0) -> 
     return x, condition
 
 
-def slow_fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Push-pull in loops: halve by averaging what is known, fill the half, enlarge it into the holes."""
-    h, w = values.shape
-    if (h, w) == (1, 1):
-        return np.where(known, values, 0.0)
-    half = np.zeros((-(-h // 2), -(-w // 2)))
-    some = np.zeros(half.shape, bool)
-    for i, j in np.ndindex(*half.shape):
-        block = np.s_[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-        some[i, j] = known[block].any()
-        half[i, j] = values[block][known[block]].mean() if some[i, j] else 0.0
-    half = slow_fill(half, some)
-    out = values.copy()
-    for i, j in zip(*np.nonzero(~known), strict=True):
-        y = np.clip((i + 0.5) * half.shape[0] / h - 0.5, 0, half.shape[0] - 1)
-        x = np.clip((j + 0.5) * half.shape[1] / w - 0.5, 0, half.shape[1] - 1)
-        rows, columns = (
-            (int(y), min(int(y) + 1, half.shape[0] - 1)),
-            (int(x), min(int(x) + 1, half.shape[1] - 1)),
-        )
-        top, bottom = ((1 - x % 1) * half[r, columns[0]] + x % 1 * half[r, columns[1]] for r in rows)
-        out[i, j] = (1 - y % 1) * top + y % 1 * bottom
-    return out
-
-
-@pytest.mark.parametrize(("h", "w", "share"), [(8, 8, 0.5), (9, 14, 0.1), (1, 5, 0.4), (16, 24, 0.02)])
-def test_holes_are_filled_as_by_the_slow_push_pull(h: int, w: int, share: float):
-    rng = torch.Generator().manual_seed(h)
-    values, weight = torch.randn(3, 2, h, w, generator=rng), (torch.rand(3, 1, h, w, generator=rng) < share)
-    weight[0, 0, 0, 0] = True
-    found = push_pull(values, weight.float())
-    for n, c in np.ndindex(3, 2):
-        expected = slow_fill(values[n, c].double().numpy(), weight[n, 0].numpy())
-        np.testing.assert_allclose(found[n, c].numpy(), expected, atol=1e-5)
-
-
-def test_known_pixels_keep_their_values_and_holes_stay_within_them():
-    values = torch.rand(2, 3, 13, 10, generator=torch.Generator().manual_seed(0))
-    weight = (torch.rand(2, 1, 13, 10, generator=torch.Generator().manual_seed(1)) < 0.2).float()
-    out, known = push_pull(values, weight), weight.bool().expand(-1, 3, -1, -1)
-    assert torch.equal(out[known], values[known])
-    assert out.amin() >= values[known].amin() - 1e-6
-    assert out.amax() <= values[known].amax() + 1e-6
-
-
-def test_a_fresh_model_answers_with_the_filled_render():
+def test_a_fresh_model_answers_with_what_the_prediction_starts_from():
     x, condition = clip()
-    condition[0, 1, 4:6] = 0.0  # of one frame nothing is known
-    condition[1, 2, 5] = 0.0  # of another one no depth
     out = fresh_model()(x, T, condition=condition, views=random_views(b=2, f=3, seed=0), links=LINKS)
-    assert (out[0, 1] == 0).all()
-    assert (out[1, 2, 3] == 0).all()
-    for channel in range(IMAGE_CHANNELS):
-        mask = condition[:, :, 4 if channel < 3 else 5].bool()
-        assert torch.equal(out[:, :, channel][mask], condition[:, :, channel][mask])
-        expected = slow_fill(condition[1, 0, channel].double().numpy(), mask[1, 0].numpy())
-        np.testing.assert_allclose(out[1, 0, channel].detach().numpy(), expected, atol=1e-5)
-
-
-def test_what_stands_where_nothing_is_known_does_not_matter():
-    model, (x, condition), views = perturbed_model(), clip(), random_views(b=2, f=3, seed=0)
-    other = condition.clone()
-    other[:, :, :3] += 7.0 * (1.0 - condition[:, :, 4:5])
-    other[:, :, 3:4] += 7.0 * (1.0 - condition[:, :, 5:6])
-    before, after = (model(x, T, condition=c, views=views, links=LINKS) for c in (condition, other))
-    torch.testing.assert_close(before, after, atol=1e-5, rtol=0)
+    assert torch.equal(out, condition[:, :, :IMAGE_CHANNELS])
 
 
 def test_gates_decide_how_much_of_a_change_reaches_what_is_known():
@@ -107,7 +44,7 @@ def test_gates_decide_how_much_of_a_change_reaches_what_is_known():
     for channel in range(IMAGE_CHANNELS):
         mask = condition[:, :, 4 if channel < 3 else 5]
         closed = mask / (1.0 + math.exp(-gates[0 if channel < 3 else 1]))
-        expected = filled(condition)[:, :, channel] + (1.0 - closed) * change[channel] + repair[channel]
+        expected = condition[:, :, channel] + (1.0 - closed) * change[channel] + repair[channel]
         torch.testing.assert_close(out[:, :, channel], expected)
 
 

@@ -36,6 +36,7 @@ CONFIG = TrainConfig(
     stages=(Stage(size=32, frames=12, batch_clips=2), Stage(size=24, frames=6, batch_clips=1)),
     clip_frames=3,
     warmup_steps=2,
+    depth_weight=0.7,
 )
 
 

@@ -132,8 +132,6 @@ class RGBDModel(nn.Module):
             raise ValueError(f"each of {f} frames may be linked to frames before it, got {links}")
         dtype = self.last.weight.dtype
         embedded = F.silu(self.embed_time(time_features(t.flatten()).to(dtype)))
-        base = filled(condition)
-        condition = torch.cat([base, condition[:, :, IMAGE_CHANNELS:]], dim=2)
         inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(dtype)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         image, skips = self._encoded(inputs, embedded)
@@ -189,29 +187,3 @@ class RGBDModel(nn.Module):
         closed = gates.float().sigmoid() * flat[:, 4:6].float()
         closed = torch.cat([closed[:, :1].expand(-1, 3, -1, -1), closed[:, 1:]], dim=1)
         return flat[:, :IMAGE_CHANNELS].float() + (1.0 - closed) * change.float() + repair.float()
-
-
-def filled(condition: Float[Tensor, "b f 11 h w"]) -> Float[Tensor, "b f 4 h w"]:
-    """What the prediction starts from: the cache render, with its holes filled from what surrounds them.
-
-    Colour and depth code are filled each by its own mask; 0 where a frame knows nothing at all.
-    """
-    flat = condition.float().flatten(0, 1)
-    rgb = push_pull(flat[:, :3], flat[:, 4:5])
-    code = push_pull(flat[:, 3:4], flat[:, 5:6])
-    return torch.cat([rgb, code], dim=1).view(*condition.shape[:2], IMAGE_CHANNELS, *condition.shape[3:])
-
-
-def push_pull(values: Float[Tensor, "n c h w"], weight: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n c h w"]:
-    """Fill the pixels whose ``weight`` is 0 from a pyramid of averages of the known ones.
-
-    Pixels of weight 1 keep their values exactly (Gortler et al., The Lumigraph, 1996, section 3.4).
-    """
-    known = values * weight
-    if values.shape[-2:] == (1, 1):
-        return known
-    share = F.avg_pool2d(weight, 2, ceil_mode=True)
-    average = F.avg_pool2d(known, 2, ceil_mode=True) / share.clamp_min(1e-6)
-    coarse = push_pull(average, (4.0 * share).clamp_max(1.0))
-    around = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
-    return known + (1.0 - weight) * around

@@ -35,7 +35,7 @@ FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
 
 STARTS = ("nothing", "picture", "known", "cache")
-START_CHANCES = (0.2, 0.2, 0.3, 0.3)
+START_CHANCES = (0.25, 0.2, 0.25, 0.3)
 """How much is known of a clip's first frame: nothing, its colour, all of it, or what a cache shows."""
 
 SKIP_CHANCE = 0.25
