@@ -15,8 +15,11 @@ from typing import Annotated
 import tyro
 
 from worldgen.cli.evaluate import Evaluate
-from worldgen.cli.grow import Extend, Grow
-from worldgen.cli.look import Export, Fly, Info
+from worldgen.cli.export import Export
+from worldgen.cli.extend import Extend
+from worldgen.cli.fly import Fly
+from worldgen.cli.grow import Grow
+from worldgen.cli.info import Info
 from worldgen.cli.train import Train
 from worldgen.cli.view import View
 
@@ -32,10 +35,17 @@ Command = (
 )
 
 
+def _handler() -> logging.Handler:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    return RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb and exit with its status."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve whatever else runs
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_handler()])
     command = tyro.cli(
         Command, args=arguments, prog="worldgen", description="Grow 3D worlds you can walk through."
     )

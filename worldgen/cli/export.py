@@ -1,0 +1,36 @@
+"""``worldgen export``: a world as a file for other tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a world as a file for other tools; the suffix decides the format (.ply: 3D Gaussian splats)."""
+
+    world: Annotated[Path, tyro.conf.Positional]
+    """Folder of the world."""
+
+    dest: Annotated[Path, tyro.conf.Positional]
+    """File to write."""
+
+    def run(self) -> int:
+        from memory.restore import restored_cache
+        from memory.world import World
+        from reconstruct.formats import export_splats
+        from worldgen.cli.progress import bar
+        from worldgen.cli.splats import splats_of
+
+        with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
+            cache, _ = restored_cache(world)
+            progress.step(f"{len(cache):,} points")
+            gaussians = splats_of(world, cache)
+            export_splats(gaussians, self.dest)
+            progress.step(f"{len(gaussians):,} splats")
+        print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201
+        return 0

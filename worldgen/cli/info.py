@@ -1,0 +1,73 @@
+"""``worldgen info``: what is in a world."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from memory.world import World
+
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what is in a world."""
+
+    world: Annotated[Path, tyro.conf.Positional]
+    """Folder of the world."""
+
+    json: bool = False
+    """Print JSON with stable names instead of text."""
+
+    verify: bool = False
+    """Check every file against its checksum; exit status 1 if one is damaged."""
+
+    sheet: Path | None = None
+    """Also write a contact sheet of all frames, colour over depth, as a PNG."""
+
+    def run(self) -> int:
+        from memory.pictures import contact_sheet, write_png
+        from memory.world import World
+
+        with World.open(self.world) as world:
+            faults = world.verify() if self.verify else []
+            facts = _facts(world, is_sound=not faults)
+            if self.verify:
+                facts["faults"] = faults
+            if self.sheet is not None and not faults:
+                write_png(self.sheet, contact_sheet(world.frames(), columns=SHEET_COLUMNS))
+                facts["sheet"] = str(self.sheet)
+        if self.json:
+            print(json.dumps(facts, indent=2))  # noqa: T201
+        else:
+            for name, value in facts.items():
+                print(f"{name.replace('_', ' '):>12}  {value}")  # noqa: T201
+        return 1 if faults else 0
+
+
+def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
+    """What there is to say; points are counted by rebuilding the cache, which needs sound frames."""
+    from memory.restore import restored_cache
+
+    ids, pending = world.frame_ids(), world.pending()
+    facts: dict[str, Any] = {
+        "world": str(world.path),
+        "frames": len(ids),
+        "chunks": len(world.chunks()),
+        "points": len(restored_cache(world)[0]) if ids and is_sound else None,
+        "units": world.scene.units,
+        "scale": world.scene.scale,
+        "pending": 0 if pending is None else len(pending.cameras) - pending.done,
+        "bytes": sum(file.stat().st_size for file in world.path.rglob("*") if file.is_file()),
+    }
+    if ids:
+        cameras = world.cameras(ids[:1])
+        facts["size"] = [cameras.width, cameras.height]
+        facts["generators"] = sorted({chunk.generator for chunk in world.chunks()})
+    return facts
