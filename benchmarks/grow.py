@@ -44,9 +44,7 @@ def main() -> None:
         times = [grown.times for grown in growth.follow()][WARM_UP:]
         points = len(growth.cache)
     threads = torch.get_num_threads()
-    print(
-        f"{generator.size} px, {options.steps} steps, {threads} threads, {points:,} points"
-    )
+    print(f"{generator.size} px, {options.steps} steps, {threads} threads, {points:,} points")
     total = 0.0
     for field in fields(StepTimes):
         spent = median(getattr(step, field.name) for step in times)

@@ -130,8 +130,9 @@ def box(centre: Vector, half: Vector, *materials: Material, yaw: float = 0.0) ->
 
 def slab(low: Vector, high: Vector, *materials: Material) -> Shape:
     """A box between two corners, whose texture goes by world position."""
-    centre = tuple(0.5 * (a + b) for a, b in zip(low, high, strict=True))
-    half = tuple(0.5 * abs(b - a) for a, b in zip(low, high, strict=True))
+    (x0, y0, z0), (x1, y1, z1) = low, high
+    centre = (0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (z0 + z1))
+    half = (0.5 * abs(x1 - x0), 0.5 * abs(y1 - y0), 0.5 * abs(z1 - z0))
     return Shape(kind=BOX, centre=centre, half=half, materials=materials, world_aligned=True)
 
 
