@@ -6,9 +6,12 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from memory.world import SceneInfo, World
@@ -76,4 +79,35 @@ def test_a_world_killed_twenty_times_ends_as_the_one_that_was_left_alone(tmp_pat
         assert torch.equal(world.frames().rgb, other.frames().rgb)
         assert torch.equal(world.frames().depth, other.frames().depth)
         assert torch.equal(world.cameras().c2w, other.cameras().c2w)
+    assert killed >= KILLS // 4, "the kills came too late to mean anything"
+
+
+@pytest.mark.slow
+def test_the_command_line_killed_twenty_times_finishes_the_same_world(tmp_path: Path, small_weights: Path):
+    def worldgen(verb: str, name: str, *more: object) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-m", "worldgen.cli", verb, str(tmp_path / name), *map(str, more)]
+        settings = ("--model", str(small_weights), "--steps", "2")
+        return subprocess.Popen([*arguments, *settings], stdout=subprocess.DEVNULL)
+
+    grow = ("--seed", 3, "--frames", 400)
+    began = time.monotonic()
+    assert worldgen("grow", "alone", *grow).wait() == 0
+    took = time.monotonic() - began
+
+    moments, killed = random.Random(1), 0
+    while killed < KILLS:
+        is_there = (tmp_path / "killed").exists()
+        worker = worldgen("extend", "killed", "--resume") if is_there else worldgen("grow", "killed", *grow)
+        try:
+            worker.wait(moments.uniform(0.1, 0.4) * took)
+            break
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+            killed += 1
+    assert worldgen("extend", "killed", "--resume").wait() == 0
+    with World.open(tmp_path / "killed") as world, World.open(tmp_path / "alone") as other:
+        assert world.verify() == []
+        assert torch.equal(world.frames().rgb, other.frames().rgb)
+        assert torch.equal(world.frames().depth, other.frames().depth)
     assert killed >= KILLS // 4, "the kills came too late to mean anything"
