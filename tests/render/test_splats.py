@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from render.cameras import Cameras
-from render.gaussians import Gaussians, sh_from_rgb
+from render.gaussians import Gaussians, concatenated, sh_from_rgb
 from render.metrics import psnr
 from render.splats import (
     Backend,
@@ -139,6 +139,22 @@ def test_the_kernels_draw_long_needles_across_many_tiles_as_the_twin_does():
     _assert_same(render_splats(gaussians, room_cameras()), twin, atol=1e-4)
 
 
+@pytest.mark.parametrize("v", [14.0, 14.5, 15.0, 15.5, 16.0, 16.5, 17.0, 17.5])
+def test_rows_that_are_full_do_not_close_their_neighbours(v: float):
+    # Ten opaque bars fill some rows on both sides of row 16, where two tiles meet; much lies behind.
+    bars = _one(log_scales=torch.tensor([[5.0, math.log(0.05), -5.0]]), logit_opacities=torch.tensor([3.0]))
+    bars = bars[torch.zeros(10, dtype=torch.long)]
+    bars.means[:, 2] = torch.linspace(1.0, 1.1, 10)
+    bars.means[:, 1] = bars.means[:, 2] * (v - 15.5) / 80
+    behind = _random(400, size=-1.5)
+    behind.means[:, 2] += 2.0
+    behind.logit_opacities[:] = -2.0
+    gaussians, cameras = concatenated([bars, behind]), _front()
+    twin = render_splats(_double(gaussians), _double(cameras), backend="torch")
+    assert _order_is_safe(gaussians, cameras)
+    _assert_same(render_splats(gaussians, cameras), twin, atol=1e-4)
+
+
 def test_more_gaussians_than_one_job_projects_are_all_drawn():
     g, cameras = 20_000, _front()
     u, v, z = torch.rand(3, g, generator=torch.Generator().manual_seed(9))
@@ -232,9 +248,7 @@ def test_what_is_behind_or_at_the_camera_never_appears(backend: Backend, z: floa
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_wall_of_gaussians_is_opaque_and_stops_short_of_alpha_one(backend: Backend):
     wall = _one(log_scales=torch.full((1, 3), 5.0), logit_opacities=torch.full((1,), 20.0))
-    layers = Gaussians(
-        **{field.name: torch.cat([getattr(wall, field.name)] * 9) for field in dataclasses.fields(wall)}
-    )
+    layers = wall[torch.zeros(9, dtype=torch.long)]
     layers.means[:, 2] = torch.arange(2.0, 11.0)
     one = render_splats(wall, _front(), backend=backend)
     torch.testing.assert_close(one.alpha, torch.full_like(one.alpha, 0.999), atol=1e-5, rtol=0)
@@ -298,12 +312,7 @@ def test_without_gaussians_there_is_background(backend: Backend):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_broken_gaussian_does_not_spoil_the_picture(name: str, value: float):
     gaussians = _random(50)
-    broken = Gaussians(
-        **{
-            field.name: torch.cat([getattr(gaussians, field.name), getattr(gaussians[:1], field.name)])
-            for field in dataclasses.fields(gaussians)
-        }
-    )
+    broken = concatenated([gaussians, gaussians[:1]])
     getattr(broken, name)[50] = value
     image = render_splats(broken, room_cameras())
     assert all(torch.isfinite(part).all() for part in (image.rgb, image.depth, image.alpha))

@@ -13,14 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from tests.oracles.small_models import SMALL, random_views
+from tests.oracles.small_models import SMALL, perturbed_model, random_views
 from worldgen.flow import MIN_TIME
-from worldgen.training.checkpoint import Progress, Run
+from worldgen.generator import load_model, save_model
+from worldgen.model.rgbd import ModelConfig
+from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
 from worldgen.training.clips import Clip
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.trainer import (
     CHECKPOINT,
     LINK_CHANCE,
+    TRAINED,
     Step,
     begun,
     learning_rate,
@@ -67,6 +70,36 @@ def test_the_first_loss_is_that_of_answering_with_zero():
     assert errors["loss"] == pytest.approx(float(loss), rel=1e-5)
     assert errors["rgb_error"] == pytest.approx(float((rgb**2).mean()), rel=1e-5)
     assert errors["depth_error"] == pytest.approx(float(depth.abs().mean()), rel=1e-5)
+
+
+def test_what_is_known_also_counts_by_its_absolute_error():
+    clip = smooth_clip()
+    clip.condition[:, :, 4, :8] = 1.0
+    clip.condition[:, :, 5, :, 4:] = 1.0
+    clip.condition[:, :, :4] = clip.images + 0.01
+    kinds = (CONFIG, dataclasses.replace(CONFIG, known_weight=0.0))
+    losses = [
+        update(begun(config, device=CPU), clip, rate=1e-3, config=config, step=5)["loss"] for config in kinds
+    ]
+    assert losses[0] - losses[1] == pytest.approx(2 * 0.01 * CONFIG.known_weight, rel=1e-3)
+
+
+def test_a_run_may_start_from_weights(tmp_path: Path):
+    save_model(perturbed_model(), tmp_path / "w.safetensors", size=32)
+    run = begun(CONFIG, device=CPU, start_from=tmp_path / "w.safetensors")
+    for network in (run.model, run.average):
+        for name, tensor in perturbed_model().state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], tensor.bfloat16().float())
+    other = dataclasses.replace(CONFIG, model=ModelConfig())
+    with pytest.raises(CheckpointMismatch, match="the recipe wants"):
+        begun(other, device=CPU, start_from=tmp_path / "w.safetensors")
+
+
+def test_a_run_leaves_weights_that_generators_read(tmp_path: Path):
+    list(train(CONFIG, tmp_path, device=CPU, workers=0))
+    model, size = load_model(tmp_path / TRAINED)
+    assert model.config == SMALL
+    assert size == CONFIG.stages[-1].size
 
 
 def test_frames_that_are_given_count_for_nothing():

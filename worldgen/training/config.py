@@ -65,6 +65,9 @@ class TrainConfig:
     """Moves the noise levels of training towards noise (A7.3). With 1, a view of which little is known is
     hardly ever trained from pure noise, where sampling in a few steps begins."""
 
+    known_weight: float = 1.0
+    """Weight of the absolute error where colour or depth are known."""
+
     depth_weight: float = 1.0
     """Weight of the loss of the depth code; that of colour is 1."""
 
@@ -78,10 +81,15 @@ class TrainConfig:
             )
         if not self.time_shift > 0.0:
             raise ValueError(f"time_shift must be positive, got {self.time_shift}")
-        if not (self.warmup_steps >= 0 and 0.0 <= self.cooldown <= 1.0 and self.depth_weight >= 0.0):
+        if not (
+            self.warmup_steps >= 0
+            and 0.0 <= self.cooldown <= 1.0
+            and min(self.depth_weight, self.known_weight) >= 0.0
+        ):
             raise ValueError(
-                f"warmup_steps and depth_weight must not be negative and cooldown must lie in [0, 1], got "
-                f"{self.warmup_steps}, {self.depth_weight} and {self.cooldown}"
+                f"warmup_steps, depth_weight and known_weight must not be negative and cooldown must lie "
+                f"in [0, 1], got {self.warmup_steps}, {self.depth_weight}, {self.known_weight} and "
+                f"{self.cooldown}"
             )
 
     @property
