@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from render.frames import Frames
 from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
@@ -22,6 +24,9 @@ from worldgen.model.rgbd import ModelConfig, RGBDModel
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "tiny"
 MAX_WEIGHTS_BYTES = 1 << 30
+
+AGREEMENT = 0.1
+"""Difference of depth codes up to which a prediction and a known depth are the same surface."""
 
 
 @runtime_checkable
@@ -89,7 +94,22 @@ class RGBDGenerator:
             noise,
             grid=self._grid,
         )
-        return frames_of(images, known.cameras, units)
+        return frames_of(settled(images, condition), known.cameras, units)
+
+
+def settled(
+    images: Float[Tensor, "1 n 4 h w"], condition: Float[Tensor, "1 n 11 h w"]
+) -> Float[Tensor, "1 n 4 h w"]:
+    """Known depth where the prediction agrees with it, predicted depth where it does not.
+
+    A prediction that differs by less than ``AGREEMENT`` means the surface that the cache shows, which
+    the cache knows better; one that differs by twice as much means another surface.
+    """
+    known, has_depth = condition[:, :, 3:4], condition[:, :, 5:6]
+    change = images[:, :, 3:] - known
+    share = ((change.abs() - AGREEMENT) / AGREEMENT).clamp(0.0, 1.0)
+    code = torch.where(has_depth > 0, known + share * change, images[:, :, 3:])
+    return torch.cat([images[:, :, :3], code], dim=2)
 
 
 def weights_path(weights: Path | str) -> Path:

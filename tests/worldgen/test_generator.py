@@ -15,6 +15,7 @@ from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
 from worldgen.generator import (
+from worldgen.generator import AGREEMENT, settled
     MAX_WEIGHTS_BYTES,
     Generator,
     RGBDGenerator,
@@ -165,3 +166,13 @@ def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):
 def test_impossible_numbers_of_steps_are_refused(weights: Path, steps: int):
     with pytest.raises(ValueError, match="between 1 and 64"):
         RGBDGenerator(weights, steps=steps)
+
+
+def test_small_doubts_about_known_depth_are_dropped_and_large_ones_kept():
+    condition = torch.zeros(1, 1, 11, 1, 4)
+    condition[0, 0, 3] = 0.2
+    condition[0, 0, 5, 0, :3] = 1.0  # of the last pixel no depth is known
+    images = torch.zeros(1, 1, 4, 1, 4)
+    images[0, 0, 3, 0] = 0.2 + torch.tensor([0.9, 1.5, -3.0, 0.5]) * AGREEMENT
+    code = settled(images, condition)[0, 0, 3, 0]
+    torch.testing.assert_close(code, 0.2 + torch.tensor([0.0, 0.75, -3.0, 0.5]) * AGREEMENT)
