@@ -15,12 +15,13 @@ from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
 from worldgen.generator import (
-from worldgen.generator import AGREEMENT, settled
+    AGREEMENT,
     MAX_WEIGHTS_BYTES,
     Generator,
     RGBDGenerator,
     load_model,
     save_model,
+    settled,
     weights_path,
 )
 from worldgen.worlds import random_scene, random_walk_cameras, render
