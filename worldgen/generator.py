@@ -6,6 +6,8 @@ Room: worldgen. ``Generator`` is the protocol that ``grow`` speaks; ``RGBDGenera
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -81,20 +83,37 @@ class RGBDGenerator:
         views = views_of(known.cameras, scale=units.scale)
         remembered = None
         if recall is not None and len(recall):
-            remembered = self._model.remember(
-                images_of(recall, units),
-                condition=channels_of(known_pictures(recall), units),
-                views=views_of(recall.cameras, scale=units.scale),
-            )
+            with _one_thread():
+                remembered = self._model.remember(
+                    images_of(recall, units),
+                    condition=channels_of(known_pictures(recall), units),
+                    views=views_of(recall.cameras, scale=units.scale),
+                )
         rng = torch.Generator().manual_seed(seed)
         n, h, w = known.depth.shape[:3]
         noise = torch.randn((1, n, 4, h, w), generator=rng)
-        images = sample(
-            lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
-            noise,
-            grid=self._grid,
-        )
+        with _one_thread():
+            images = sample(
+                lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
+                noise,
+                grid=self._grid,
+            )
         return frames_of(settled(images, condition), known.cameras, units)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run the model on one torch thread, whatever the process is set to.
+
+    A frame is a thousand small operations: two threads that sleep between them are slower than one,
+    two that spin are ten times slower as soon as another process wants a core.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def settled(
