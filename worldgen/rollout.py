@@ -1,7 +1,7 @@
 """Rollout: the loop that grows a world along a camera path.
 
 Room: worldgen. Render what is known, recall what was seen before, imagine the rest, commit, remember.
-``grow`` yields after every committed chunk, so a progress bar, the viewer and tests share one loop;
+``Growth.follow`` yields after every committed chunk, so a progress bar, the viewer and tests share one loop;
 stopping anywhere and calling it again continues as if nothing had happened.
 """
 
@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from memory.points import Points
 from memory.restore import restored_cache
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError
 from render.cameras import Cameras
-from render.frames import Frames
+from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.generator import Generator
@@ -71,7 +72,7 @@ class Growth:
         self.cache, self.added = restored_cache(world)
         self._ids = world.frame_ids()
 
-    @property
+    @cached_property
     def units(self) -> SceneUnits:
         """How this world measures; its first chunk fixes the depth range for good."""
         low, high = self.world.chunks()[0].settings["depth_range"]
@@ -230,4 +231,4 @@ def scene_scale(first: Frames | Cameras) -> float:
     """World units in a scene unit: the median depth where one was measured, 1 where none was."""
     if isinstance(first, Cameras) or not first.valid.any():
         return 1.0
-    return float(torch.median(first.depth[first.valid]))
+    return median_depth(first)
