@@ -21,12 +21,10 @@ taken in turns in one process, so that they hold on a busy machine. One core of 
 """
 
 import math
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
+from benchmarks.timing import cpu_ms
 from memory.cache import WorldCache, new_points
 from render.cameras import Cameras, intrinsics_from_fov, project, rays_cam, unproject
 from render.frames import Frames
@@ -59,19 +57,6 @@ def room(cameras: Cameras) -> Frames:
         confidence=torch.ones_like(depth),
         cameras=cameras,
     )
-
-
-def cpu_ms(jobs: dict[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
-    """Median CPU time of every job, the jobs taken in turns as often as each asks for."""
-    taken = {name: [] for name in jobs}
-    for i in range(1 + max(rounds for _, rounds in jobs.values())):
-        for name, (job, rounds) in jobs.items():
-            if i > rounds:
-                continue
-            start = time.process_time()
-            job()
-            taken[name].append(1e3 * (time.process_time() - start))
-    return {name: statistics.median(times[1:]) for name, times in taken.items()}
 
 
 def compare(size: tuple[int, int], radius_px: float) -> str:

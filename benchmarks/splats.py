@@ -18,12 +18,10 @@ numba 0.68.1, gsplat 1.5.3, commit 31dd24b:
 """
 
 import math
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
+from benchmarks.timing import cpu_ms
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
 from render.gaussians import Gaussians, sh_from_rgb
 from render.paths import turn
@@ -59,19 +57,6 @@ def room_splats(g: int, *, views: int, aspect: float) -> Gaussians:
         logit_opacities=torch.zeros(len(means)),
         sh=sh_from_rgb(0.5 + 0.5 * torch.sin(7 * means)),
     )
-
-
-def cpu_ms(jobs: dict[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
-    """Median CPU time of every job, the jobs taken in turns as often as each asks for."""
-    taken = {name: [] for name in jobs}
-    for i in range(1 + max(rounds for _, rounds in jobs.values())):
-        for name, (job, rounds) in jobs.items():
-            if i > rounds:
-                continue
-            start = time.process_time()
-            job()
-            taken[name].append(1e3 * (time.process_time() - start))
-    return {name: statistics.median(times[1:]) for name, times in taken.items()}
 
 
 def compare(views: int, g: int, size: tuple[int, int]) -> str:

@@ -70,16 +70,21 @@ def locked(folder: Path) -> int:
     return handle
 
 
+def check_free(folder: Path) -> None:
+    """Refuse a place where something is already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorldError(
+            f"{folder} already exists and is not an empty folder; name another one, or open it to grow on"
+        )
+
+
 def create(folder: Path, meta: dict[str, str]) -> int:
     """Make the folder of an empty world and become its writer, in one step for any onlooker.
 
     It is built beside its place and renamed into it. What a killed process leaves there is named
     after the world, is locked while someone is building, and is replaced by the next attempt.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WorldError(
-            f"{folder} already exists and is not an empty folder; name another one, or open it to grow on"
-        )
+    check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = folder.with_name(f".{folder.name}.creating")
     building.mkdir(exist_ok=True)

@@ -85,6 +85,17 @@ class World:
             ) from error
         return cls._open_locked(folder, scene, lock)
 
+    @staticmethod
+    def free_place(path: Path | str) -> Path:
+        """The absolute path of a world that could be made there.
+
+        Raises:
+            WorldError: if something is there already.
+        """
+        folder = _folder.resolved(path)
+        _folder.check_free(folder)
+        return folder
+
     @classmethod
     def open(cls, path: Path | str, *, writable: bool = False) -> World:
         """Open a world to read it, or to grow it if no one else does.

@@ -203,9 +203,7 @@ def start(
         seed: decides everything that is imagined.
         name: what the path is called.
     """
-    path = path.absolute()
-    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-        raise WorldError(f"{path} exists already; name a new folder, or grow that world on with extend")
+    path = World.free_place(path)
     draft = path.with_name(f".{path.name}.starting")
     shutil.rmtree(draft, ignore_errors=True)
     try:

@@ -250,7 +250,7 @@ def test_what_is_no_world_is_refused_by_every_verb(
 def test_a_world_is_never_overwritten(world: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]):
     before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
     assert run("grow", world, "--model", small_weights) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert {file: file.read_bytes() for file in world.rglob("*") if file.is_file()} == before
 
 
