@@ -23,7 +23,7 @@ from dataclasses import fields
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")  # as the command line does
 
 
 from memory.world import SceneInfo, World

@@ -6,6 +6,7 @@ Room: worldgen. ``Generator`` is the protocol that ``grow`` speaks; ``RGBDGenera
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +23,14 @@ from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, image
 from worldgen.flow import levels, sample
 from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
+from worldgen.model.trunk import Recall
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "tiny"
 MAX_WEIGHTS_BYTES = 1 << 30
+
+REMEMBERED_FRAMES = 32
+"""Frames whose keys and values a generator keeps, about 1.3 MB each: recall mostly asks for the same."""
 
 AGREEMENT = 0.1
 """Difference of depth codes up to which a prediction and a known depth are the same surface."""
@@ -73,6 +78,7 @@ class RGBDGenerator:
         self._grid = levels(steps, shift=shift)
         path = weights_path(weights)
         self._model, self.size = load_model(path)
+        self._recalled: OrderedDict[bytes, Recall] = OrderedDict()
         sampler = f"{steps}" if shift == 1.0 else f"{steps}/{shift:g}"
         self.name = f"rgbd:{self._model.config.name}:{_digest(path)[:16]}:{sampler}"
 
@@ -81,18 +87,15 @@ class RGBDGenerator:
         """See :class:`Generator`."""
         condition = channels_of(known, units)
         views = views_of(known.cameras, scale=units.scale)
-        remembered = None
-        if recall is not None and len(recall):
-            with _one_thread():
-                remembered = self._model.remember(
-                    images_of(recall, units),
-                    condition=channels_of(known_pictures(recall), units),
-                    views=views_of(recall.cameras, scale=units.scale),
-                )
         rng = torch.Generator().manual_seed(seed)
         n, h, w = known.depth.shape[:3]
         noise = torch.randn((1, n, 4, h, w), generator=rng)
-        with _one_thread():
+        with _threads():
+            remembered = None
+            if recall is not None and len(recall):
+                remembered = Recall.joined(
+                    [self._remembered(recall[i : i + 1], units) for i in range(len(recall))]
+                )
             images = sample(
                 lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
                 noise,
@@ -100,16 +103,35 @@ class RGBDGenerator:
             )
         return frames_of(settled(images, condition), known.cameras, units)
 
+    def _remembered(self, frame: Frames, units: SceneUnits) -> Recall:
+        """Keys and values of one frame; those of frames recalled lately are still there."""
+        digest = hashlib.blake2b(repr(units).encode(), digest_size=16)
+        for tensor in (frame.rgb, frame.depth, frame.valid, frame.cameras.K, frame.cameras.w2c):
+            digest.update(tensor.contiguous().numpy().data)
+        key = digest.digest()
+        if key not in self._recalled:
+            self._recalled[key] = self._model.remember(
+                images_of(frame, units),
+                condition=channels_of(known_pictures(frame), units),
+                views=views_of(frame.cameras, scale=units.scale),
+            )
+            if len(self._recalled) > REMEMBERED_FRAMES:
+                self._recalled.popitem(last=False)
+        self._recalled.move_to_end(key)
+        return self._recalled[key]
+
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run the model on one torch thread, whatever the process is set to.
+def _threads() -> Iterator[None]:
+    """Run the model on the torch threads that suit it.
 
-    A frame is a thousand small operations: two threads that sleep between them are slower than one,
-    two that spin are ten times slower as soon as another process wants a core.
+    In bfloat16 a frame is a thousand small operations: two threads that sleep between them are slower
+    than one, two that spin are ten times slower as soon as another process wants a core. In float32 the
+    operations are long enough to share.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    if compute_dtype(torch.device("cpu")) == torch.bfloat16:
+        torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -188,12 +210,17 @@ def load_model(path: Path) -> tuple[RGBDModel, int]:
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise ValueError(f"{path} holds NaN or infinite weights; train or fetch it again")
     model.requires_grad_(requires_grad=False).eval()
-    return model.to(compute_dtype()).to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
+    dtype = compute_dtype(torch.device("cpu"))
+    return model.to(dtype).to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 
 
-def compute_dtype() -> torch.dtype:
-    """Bfloat16 where it is fast, float32 elsewhere."""
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """Bfloat16 where the device multiplies it in hardware, float32 elsewhere.
+
+    A CPU without such instructions emulates them, a hundred times slower than float32.
+    """
+    is_fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def _digest(path: Path) -> str:

@@ -105,12 +105,23 @@ def test_a_clip_may_begin_with_a_picture_without_depth(walk: Frames, seed: int):
     )
 
 
-@pytest.mark.parametrize("seed", seeds_of("known", count=3))
-def test_a_clip_may_begin_with_a_frame_that_is_given(walk: Frames, seed: int):
+@pytest.mark.parametrize("seed", seeds_of("known", count=6))
+def test_a_clip_may_begin_with_frames_that_are_given(walk: Frames, seed: int):
     clip = clip_from(walk, seed)
-    assert clip.given.tolist() == [[True, False, False]]
-    assert all(mask.all() for mask in masks(clip, 0))
-    torch.testing.assert_close(clip.condition[0, 0, :4], clip.images[0, 0])
+    count = int(clip.given.sum())
+    assert clip.given.tolist() == [[i < count for i in range(FRAMES)]]
+    for i in range(count):
+        assert all(mask.all() for mask in masks(clip, i))
+        torch.testing.assert_close(clip.condition[0, i, :4], clip.images[0, i])
+    assert not all(mask.all() for mask in masks(clip, count))
+
+
+def test_one_or_two_frames_are_given_exact_or_degraded(walk: Frames):
+    clips = [clip_from(walk, seed) for seed in seeds_of("known", count=40)]
+    assert {int(clip.given.sum()) for clip in clips} == {1, 2}
+    colour = 2.0 * walk.rgb[1].permute(2, 0, 1) - 1.0
+    exact = [torch.equal(clip.images[0, 0, :3], colour) for clip in clips]
+    assert 0.3 < sum(exact) / len(exact) < 0.9
 
 
 @pytest.mark.parametrize("seed", seeds_of("cache", count=3))
@@ -130,7 +141,8 @@ def test_only_earlier_frames_speak_through_the_cache(walk: Frames):
     told = 0
     for seed in [seed for start in STARTS for seed in seeds_of(start, count=3)]:
         before, after = (clip_from(frames, seed) for frames in (walk, other))
-        assert torch.equal(before.condition[:, :2], after.condition[:, :2])
+        earlier = 1 if before.given[0, 1] else 2  # a given frame shows itself
+        assert torch.equal(before.condition[:, :earlier], after.condition[:, :earlier])
         told += int(not torch.equal(before.condition[:, 2], after.condition[:, 2]))
     assert told > 0
 

@@ -17,6 +17,7 @@ from worldgen.depth import PRIOR, range_of
 from worldgen.generator import (
     AGREEMENT,
     MAX_WEIGHTS_BYTES,
+    REMEMBERED_FRAMES,
     Generator,
     RGBDGenerator,
     load_model,
@@ -140,6 +141,19 @@ def test_what_is_recalled_changes_the_picture(weights: Path, walk: Frames):
     assert same(alone, empty)
     pictures = [alone, *others]
     assert not any(same(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
+
+
+def test_a_frame_recalled_again_is_not_read_again_and_changes_nothing(weights: Path, walk: Frames):
+    known, units = nothing_known(walk.cameras[2:]), UNITS
+    fresh, used = RGBDGenerator(weights, steps=1), RGBDGenerator(weights, steps=1)
+    for i in range(REMEMBERED_FRAMES + 3):  # each of another colour, so the first ones are forgotten
+        other = dataclasses.replace(walk[:1], rgb=walk.rgb[:1] * (0.5 + i / 100))
+        used(known, other, units=units, seed=1)
+    assert len(used._recalled) == REMEMBERED_FRAMES
+    for _ in range(2):  # read, and then still there
+        assert same(used(known, walk[:2], units=units, seed=1), fresh(known, walk[:2], units=units, seed=1))
+    moved = SceneUnits(scale=2.0 * units.scale, span=units.span)
+    assert not same(used(known, walk[:2], units=moved, seed=1), used(known, walk[:2], units=units, seed=1))
 
 
 def test_a_model_that_learned_nothing_shows_what_is_known(tmp_path: Path, walk: Frames):

@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.oracles.small_models import SMALL, fresh_model, perturbed_model, random_views, rigid_motion
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import CONDITION_CHANNELS, IMAGE_CHANNELS, ModelConfig, RGBDModel
+from worldgen.model.trunk import Recall
 
 LINKS = ((), (0,), (0, 1))
 T = torch.tensor([[0.3, 0.9, 0.5], [1.0, 0.2, 0.7]])
@@ -93,6 +94,19 @@ def test_remembering_finished_frames_equals_linking_them_at_level_zero():
     recalled = model(x[:, 2:], t[:, 2:], **target, recall=recall)
     torch.testing.assert_close(recalled, linked, atol=1e-5, rtol=0)
     assert (recalled - model(x[:, 2:], t[:, 2:], **target)).abs().max() > 1e-3
+
+
+def test_frames_remembered_one_by_one_are_as_good_as_together():
+    model, views = perturbed_model(), random_views(b=2, f=3, seed=0)
+    x, condition = clip()
+    together = model.remember(x, condition=condition, views=views)
+    parts = [model.remember(x[:, [i]], condition=condition[:, [i]], views=views[[i]]) for i in range(3)]
+    one_by_one = Recall.joined(parts)
+    for ours, theirs in zip(
+        one_by_one.keys + one_by_one.values, together.keys + together.values, strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    assert torch.equal(one_by_one.views.w2c, views.w2c)
 
 
 def test_moving_the_world_by_a_kilometre_changes_nothing():

@@ -102,18 +102,24 @@ class RGBDModel(nn.Module):
             links: for each frame the earlier frames it attends to; none where not given.
             recall: remembered frames that every frame attends to.
         """
-        clean, _ = self._run(x, t, condition=condition, views=views, links=links, recall=recall)
-        return clean
+        tokens, skips, _ = self._related(x, t, condition=condition, views=views, links=links, recall=recall)
+        embedded = self._embedded(t)
+        change = self._decoded(tokens, skips, embedded)
+        return self._finished(change, condition, embedded).view(x.shape)
 
     def remember(
         self, x: Float[Tensor, "b f 4 h w"], *, condition: Float[Tensor, "b f 11 h w"], views: Views
     ) -> Recall:
         """Keys and values of finished frames, each seen alone, so that they depend on nothing else."""
         t = torch.zeros(x.shape[:2], device=x.device)
-        _, kept = self._run(x, t, condition=condition, views=views, links=None, recall=None)
+        _, _, kept = self._related(x, t, condition=condition, views=views, links=None, recall=None)
         return Recall(keys=[k for k, _ in kept], values=[v for _, v in kept], views=views)
 
-    def _run(
+    def _embedded(self, t: Float[Tensor, "b f"]) -> Float[Tensor, "n d"]:
+        """Noise levels as the blocks read them."""
+        return F.silu(self.embed_time(time_features(t.flatten()).to(self.last.weight.dtype)))
+
+    def _related(
         self,
         x: Float[Tensor, "b f 4 h w"],
         t: Float[Tensor, "b f"],
@@ -122,17 +128,16 @@ class RGBDModel(nn.Module):
         views: Views,
         links: Links | None,
         recall: Recall | None,
-    ) -> tuple[Float[Tensor, "b f 4 h w"], list[tuple[Tensor, Tensor]]]:
-        """The clean frames, and the raw keys and values of every memory block."""
+    ) -> tuple[Float[Tensor, "n d rows columns"], list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """Tokens as a small image, the skips, and the raw keys and values of every memory block."""
         b, f, _, h, w = x.shape
         if h % TOKEN_PIXELS or w % TOKEN_PIXELS:
             raise ValueError(f"the model needs multiples of {TOKEN_PIXELS} pixels, got {w} x {h}")
         links = ((),) * f if links is None else links
         if len(links) != f or any(not 0 <= j < i for i in range(f) for j in links[i]):
             raise ValueError(f"each of {f} frames may be linked to frames before it, got {links}")
-        dtype = self.last.weight.dtype
-        embedded = F.silu(self.embed_time(time_features(t.flatten()).to(dtype)))
-        inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(dtype)
+        embedded = self._embedded(t)
+        inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(embedded.dtype)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         image, skips = self._encoded(inputs, embedded)
         rows, columns = image.shape[-2:]
@@ -145,9 +150,7 @@ class RGBDModel(nn.Module):
             links=links,
             recall=recall,
         )
-        image = tokens.reshape(b * f, rows, columns, -1).permute(0, 3, 1, 2)
-        change = self._decoded(image, skips, embedded)
-        return self._finished(change, condition, embedded).view(x.shape), kept
+        return tokens.reshape(b * f, rows, columns, -1).permute(0, 3, 1, 2), skips, kept
 
     def _encoded(
         self, inputs: Float[Tensor, "n 15 h w"], embedded: Float[Tensor, "n d"]

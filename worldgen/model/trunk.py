@@ -37,6 +37,17 @@ class Recall:
     values: list[Float[Tensor, "b m s n c"]]
     views: Views
 
+    @staticmethod
+    def joined(parts: list[Recall]) -> Recall:
+        """Frames that were remembered one by one, as if together."""
+        return Recall(
+            keys=[torch.cat(keys, dim=1) for keys in zip(*(part.keys for part in parts), strict=True)],
+            values=[
+                torch.cat(values, dim=1) for values in zip(*(part.values for part in parts), strict=True)
+            ],
+            views=joined([part.views for part in parts]),
+        )
+
 
 class Block(nn.Module):
     """A transformer block with adaLN-zero modulation, one modulation a frame."""

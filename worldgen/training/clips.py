@@ -35,8 +35,12 @@ FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
 
 STARTS = ("nothing", "picture", "known", "cache")
-START_CHANCES = (0.25, 0.2, 0.25, 0.3)
+START_CHANCES = (0.22, 0.15, 0.38, 0.25)
 """How much is known of a clip's first frame: nothing, its colour, all of it, or what a cache shows."""
+
+SECOND_GIVEN_CHANCE = 0.6
+"""Chance that, after a first frame that is all known, the second is too: what is recalled is mostly more
+than one finished frame."""
 
 SKIP_CHANCE = 0.25
 """Chance that a frame of a clip does not enter the cache."""
@@ -50,7 +54,6 @@ DROPPED_CHANCE = 0.08
 PRIOR_CHANCE = 0.3
 """Chance that a clip whose depth is known is coded with the prior range all the same."""
 
-
 TORN_CHANCE = 0.2
 """Chance that a cache render loses a few rectangles."""
 
@@ -60,7 +63,7 @@ class Clip:
     """A batch of training clips, as the model reads them."""
 
     images: Float[Tensor, "b f 4 h w"]
-    """The exact frames: colour in [-1, 1] and the depth code."""
+    """Colour in [-1, 1] and the depth code: exact, but for given frames, which may be degraded."""
 
     condition: Float[Tensor, "b f 11 h w"]
     """What is known of them; see :func:`worldgen.conditions.channels_of`."""
@@ -125,40 +128,47 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
     """A clip from exact frames, all but the first; that one serves only as the source of a cache."""
     start = STARTS[int(rng.choice(len(STARTS), p=START_CHANCES))]
     source, targets = frames[:1], frames[1:]
+    given = 0
+    if start == "known":
+        given = 2 if len(targets) > 2 and rng.random() < SECOND_GIVEN_CHANCE else 1
     cache = WorldCache()
     if start == "cache":
         cache.insert(_degraded(source, rng), ids=[0])
-    seens: list[Seen] = []
-    for i in range(len(targets)):
-        target = targets[i : i + 1]
-        seens.append(cache.render(target.cameras))
-        if i == 0 or rng.random() > SKIP_CHANCE:
-            cache.insert(_degraded(target, rng), ids=[i + 1])
     units = _units(targets, start=start, source=source, rng=rng)
-    known = [_first(start, targets[:1], seens[0])]
-    for i in range(1, len(targets)):
-        dropped = rng.random() < DROPPED_CHANCE
-        camera = targets.cameras[i : i + 1]
-        known.append(nothing_known(camera) if dropped else known_from_cache(_torn(seens[i], rng)))
+    images: list[Tensor] = []
+    known: list[Known] = []
+    for i in range(len(targets)):
+        exact = targets[i : i + 1]
+        imagined = _degraded(exact, rng)
+        seen = cache.render(exact.cameras)
+        if i < given:
+            known.append(known_pictures(imagined))
+        elif i == 0:
+            known.append(_first(start, exact, seen))
+        elif rng.random() < DROPPED_CHANCE:
+            known.append(nothing_known(exact.cameras))
+        else:
+            known.append(known_from_cache(_torn(seen, rng)))
+        images.append(images_of(imagined if i < given else exact, units))
+        if i == 0 or rng.random() > SKIP_CHANCE:
+            cache.insert(imagined, ids=[i + 1])
     views = views_of(targets.cameras, scale=units.scale)
-    given = torch.zeros((1, len(targets)), dtype=torch.bool)
-    given[0, 0] = start == "known"
     return Clip(
-        images=images_of(targets, units),
+        images=torch.cat(images, dim=1),
         condition=torch.cat([channels_of(part, units) for part in known], dim=1),
         w2c=views.w2c,
         K_norm=views.K_norm,
-        given=given,
+        given=torch.arange(len(targets))[None] < given,
     )
 
 
 def _first(start: str, frame: Frames, seen: Seen) -> Known:
-    """What is known of a clip's first frame."""
+    """What is known of a clip's first frame, which is not given."""
     if start == "nothing":
         return nothing_known(frame.cameras)
     if start == "picture":
         return known_pictures(dataclasses.replace(frame, valid=torch.zeros_like(frame.valid)))
-    return known_pictures(frame) if start == "known" else known_from_cache(seen)
+    return known_from_cache(seen)
 
 
 def _units(targets: Frames, *, start: str, source: Frames, rng: np.random.Generator) -> SceneUnits:

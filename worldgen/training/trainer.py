@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
-from worldgen.generator import load_model, save_model
+from worldgen.generator import compute_dtype, load_model, save_model
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links
 from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig
+from worldgen.training.muon import Muon
 
 EQUAL_LEVEL_CHANCE = 0.2
 """Chance that all frames of a clip share one noise level."""
@@ -144,7 +145,7 @@ def optimizers_of(model: nn.Module, config: TrainConfig) -> list[torch.optim.Opt
         (matrices if is_matrix else others).append(parameter)
     rate, decay = config.learning_rate, config.weight_decay
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=rate, weight_decay=decay),
         torch.optim.AdamW(others, lr=rate, weight_decay=decay, betas=(0.9, 0.98)),
     ]
 
@@ -228,7 +229,8 @@ def _predicted(
     device = next(model.parameters()).device
     clean, t = clip.images.to(device), t.to(device)
     views = Views(w2c=clip.w2c.to(device), K_norm=clip.K_norm.to(device))
-    with torch.autocast(device.type, torch.bfloat16):
+    dtype = compute_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         predicted = model(
             noised(clean, noise.to(device), t),
             t,
