@@ -6,15 +6,14 @@ Room: memory. Chunk by chunk, as growth did it, so the result is the same bit fo
 from __future__ import annotations
 
 from memory.cache import WorldCache
-from memory.points import Points
 from memory.world import World
 
 
-def restored_cache(world: World) -> tuple[WorldCache, list[Points]]:
-    """The cache at the head, and the points that each chunk added to it."""
-    cache, added = WorldCache(), []
+def restored_cache(world: World) -> WorldCache:
+    """The cache at the head."""
+    cache = WorldCache()
     for chunk in world.chunks():
         ids = list(chunk.frame_ids)
         frames = world.frames(ids)
-        added.append(cache.remember(frames, cache.render(frames.cameras), ids=ids, given=chunk.given))
-    return cache, added
+        cache.remember(frames, cache.render(frames.cameras), ids=ids, given=chunk.given)
+    return cache

@@ -69,7 +69,7 @@ class Growth:
         if not world.writable:
             raise WorldError(f"{world.path} is open for reading only; open it with writable=True to grow it")
         self.world, self.generator = world, generator
-        self.cache, self.added = restored_cache(world)
+        self.cache = restored_cache(world)
         self._ids = world.frame_ids()
 
     @cached_property
@@ -173,7 +173,6 @@ class Growth:
     def _remember(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Points:
         """Enter committed frames into the cache, and return the points that they added."""
         points = self.cache.remember(frames, seen, ids=ids, given=given)
-        self.added.append(points)
         self._ids.extend(ids)
         return points
 

@@ -27,7 +27,7 @@ class Export:
         from worldgen.cli.splats import splats_of
 
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
-            cache, _ = restored_cache(world)
+            cache = restored_cache(world)
             progress.step(f"{len(cache):,} points")
             gaussians = splats_of(world, cache)
             export_splats(gaussians, self.dest)

@@ -57,7 +57,7 @@ class Fly:
             raise ValueError("--seconds lies between 0.1 and 3600, --fps between 1 and 240")
         with World.open(self.world) as world:
             cameras = self._cameras(world, width=width, height=height)
-            cache, _ = restored_cache(world)
+            cache = restored_cache(world)
             with bar(f"filming {self.world.name}", total=len(cameras)) as progress:
 
                 def pictures() -> Iterator[Float[Tensor, "h w 3"]]:

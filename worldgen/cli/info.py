@@ -60,7 +60,7 @@ def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
         "world": str(world.path),
         "frames": len(ids),
         "chunks": len(world.chunks()),
-        "points": len(restored_cache(world)[0]) if ids and is_sound else None,
+        "points": len(restored_cache(world)) if ids and is_sound else None,
         "units": world.scene.units,
         "scale": world.scene.scale,
         "pending": 0 if pending is None else len(pending.cameras) - pending.done,

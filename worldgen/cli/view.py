@@ -51,13 +51,13 @@ class View:
             frames = world.frames()
             grow = None
             if self.read_only:
-                _, points = restored_cache(world)
+                cache = restored_cache(world)
             else:
                 growth = Growth(world, RGBDGenerator(self.model, steps=self.steps))
-                points, grow = growth.added, _GrowOn(growth)
+                cache, grow = growth.cache, _GrowOn(growth)
             viewer = Viewer(
                 frames,
-                list(points),
+                [cache.points],
                 up=torch.tensor(world.scene.up),
                 scale=world.scene.scale,
                 grow=grow,
