@@ -1,23 +1,23 @@
 """How fast points are drawn, beside the torch twin, and what a step of the world cache costs.
 
 Claim: the z-buffer draws a million points in view in tens of milliseconds on one thread, tens of times
-faster than the torch twin, which tries each of the 49 pixels that a square may reach; and a step of the
+faster than the torch twin, which tries each of the 121 pixels that a patch may reach; and a step of the
 cache costs a few milliseconds at 100,000 points, growing with what is held. Run from the root
 of the repository: ``python -m benchmarks.points``. All figures are CPU time of one thread, medians,
-taken in turns in one process, so that they hold on a busy machine. One core of a server Xeon (AVX-512,
-480 MB of shared L3), torch 2.13, numba 0.68; busy with other work, which costs up to a third:
+taken in turns in one process, so that they hold on a busy machine. One core of a server EPYC
+without AVX-512, torch 2.13, numba 0.68; the other core busy:
 
     a million in view            kernel        twin
-    256x256, 0.5 px             24.9 ms      912 ms     37x
-    256x256, 1 px               28.3 ms     1002 ms     35x
-    256x256, 2 px               38.8 ms     1424 ms     37x
-    640x480, 0.5 px             24.8 ms      967 ms     39x
-    640x480, 1 px               29.2 ms     1175 ms     40x
-    640x480, 2 px               39.8 ms     1546 ms     39x
+    256x256, 0.5 px             44.0 ms     1843 ms     42x
+    256x256, 1 px               69.8 ms     1937 ms     28x
+    256x256, 2 px               80.9 ms     2250 ms     28x
+    640x480, 0.5 px             49.7 ms     1953 ms     39x
+    640x480, 1 px               99.4 ms     2259 ms     23x
+    640x480, 2 px               84.0 ms     2530 ms     30x
 
      points in the cache    in view new pixels     render      insert
-                  97,920         7%        70%     0.8 ms      2.8 ms
-                 986,128         7%        69%     7.1 ms      9.7 ms
+                  97,920         7%        70%     1.6 ms      8.4 ms
+                 986,128         7%        69%     5.7 ms     12.3 ms
 """
 
 import math
@@ -66,11 +66,11 @@ def compare(size: tuple[int, int], radius_px: float) -> str:
     side = (IN_VIEW * height / width) ** 0.5
     frame = room(camera(round(side * width / height), round(side)))
     positions = unproject(frame.depth, frame.cameras).reshape(-1, 3)
-    footprint = 2.0 * radius_px * frame.depth.flatten() / shown.K[0, 0, 0]
+    axes = (2.0 * radius_px * frame.depth / shown.K[0, 0, 0]).reshape(-1, 1, 1) * 0.5 * shown.c2w[0, :3, :2].T
     ms = cpu_ms(
         {
-            "kernel": (lambda: render_points(positions, shown, footprint=footprint), ROUNDS),
-            "twin": (lambda: render_points_twin(positions, shown, footprint=footprint), SLOW_ROUNDS),
+            "kernel": (lambda: render_points(positions, shown, axes=axes), ROUNDS),
+            "twin": (lambda: render_points_twin(positions, shown, axes=axes), SLOW_ROUNDS),
         }
     )
     kernel, twin = ms["kernel"], ms["twin"]

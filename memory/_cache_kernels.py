@@ -14,12 +14,12 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def find_facing(winner, positions, normals, origin, facing):
-    """Set ``facing`` where a point won whose surface is turned towards ``origin``."""
+def find_known(winner, positions, normals, trusts, origin, known):
+    """Set ``known`` where a point won that claims anything and is turned towards ``origin``."""
     height, width = winner.shape
     for i in range(height):
         for j in range(width):
-            facing[i, j] = _faces(winner[i, j], positions, normals, origin)
+            known[i, j] = _is_known(winner[i, j], positions, normals, trusts, origin)
 
 
 @njit(nogil=True, cache=True)
@@ -41,7 +41,7 @@ def show_winners(
     confidence,
     offset,
 ):
-    """Look up what faces ``origin``; outputs are zero where nothing does.
+    """Look up what is known from ``origin``; outputs are zero where nothing is.
 
     ``offset`` runs from a pixel's centre to where its point projects, in pixels, within ``max_offset``.
     """
@@ -50,7 +50,7 @@ def show_winners(
     for i in range(height):
         for j in range(width):
             p = winner[i, j]
-            mask[i, j] = _faces(p, positions, normals, origin)
+            mask[i, j] = _is_known(p, positions, normals, trusts, origin)
             if not mask[i, j]:
                 rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = zero, zero, zero
                 offset[i, j, 0], offset[i, j, 1] = zero, zero
@@ -70,8 +70,8 @@ def show_winners(
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _faces(p, positions, normals, origin):
-    if p < 0:
+def _is_known(p, positions, normals, trusts, origin):
+    if p < 0 or not trusts[p] > 0:
         return False
     towards = (
         normals[p, 0] * (origin[0] - positions[p, 0])

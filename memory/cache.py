@@ -15,15 +15,28 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from memory._cache_kernels import find_facing, show_winners
+from memory._cache_kernels import find_known, show_winners
 from memory.points import GrowingPoints, Points
 from render.cameras import Cameras, unproject
 from render.frames import Frames
-from render.geometry import MIN_INCIDENCE, incidence, normals_of_points, off_edges
+from render.geometry import (
+    MIN_INCIDENCE,
+    continues_in_front,
+    incidence,
+    normals_of_points,
+    off_edges,
+    patch_axes,
+)
 from render.points import PointImage, render_points
 
 CULL_SCALE = 2
 """New pixels are compared with the cache at 1 / CULL_SCALE of the resolution, which closes cracks."""
+
+RIM_SETBACK = 1.01
+"""Rims are set back by this factor of their depth, so that the surface they belong to hides them."""
+
+RIM_ROOM = 1.06
+"""A rim is of use where what is drawn already is further away than this factor of its depth."""
 
 MIN_CONFIDENCE = 0.1
 NEARER = 0.05
@@ -60,7 +73,7 @@ class Seen:
     """From the pixel's centre to where its point projects, in pixels, within [-2, 2]."""
 
     winner: Int[Tensor, "n h w"]
-    """Index of the point that each pixel shows, whether it faces the camera or not; -1 for none."""
+    """Index of the point that each pixel shows, whether it is known or only hides; -1 for none."""
 
     cameras: Cameras
 
@@ -88,11 +101,9 @@ class WorldCache:
         return self._held.points
 
     def render(self, cameras: Cameras) -> Seen:
-        """Draw the cache; what faces away from a camera hides what is behind it, but is not known."""
+        """Draw the cache; what faces away from a camera, or is a rim, hides what is behind it, unknown."""
         points = self.points
-        return _looked_up(
-            points, render_points(points.positions, cameras, footprint=points.footprint), cameras
-        )
+        return _looked_up(points, render_points(points.positions, cameras, axes=points.axes), cameras)
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).
@@ -155,23 +166,36 @@ class WorldCache:
 def new_points(held: Points, frame: Frames, *, frame_id: int, nearer: float | None = None) -> Points:
     """What a batch of one frame shows that ``held`` does not have, and that can be trusted.
 
+    Pixels beside an edge show a mixture, so they are left out. But where they belong to the surface in
+    front, they come in with confidence 0: nothing is known of them, and yet they hide what is behind,
+    which would otherwise shine through all round every object seen from a little aside.
+
     ``nearer`` is that of :class:`WorldCache`.
     """
     depth = frame.depth.masked_fill(~frame.valid, 0.0)
     positions = unproject(depth, frame.cameras)
     normals = normals_of_points(positions, depth, frame.cameras, valid=frame.valid)
+    axes = patch_axes(positions, normals, depth, frame.cameras)
     is_small = min(frame.cameras.width, frame.cameras.height) < FINE_EDGE_SIZE
-    is_new = frame.valid & (frame.confidence > MIN_CONFIDENCE) & _unknown(held, frame, nearer=nearer)
-    is_new &= off_edges(depth, frame.valid, radius=1 if is_small else 2)
+    radius = 1 if is_small else 2
+    is_smooth = off_edges(depth, frame.valid, radius=radius)
+    is_rim = ~is_smooth & continues_in_front(depth, is_smooth, radius=radius)
+    is_unknown, drawn = _compared(held, frame, nearer=nearer)
+    is_new = (is_smooth & is_unknown) | (is_rim & (drawn > RIM_ROOM * depth))
+    is_new &= frame.valid & (frame.confidence > MIN_CONFIDENCE)
     rows = is_new.flatten().nonzero()[:, 0]
     rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
-    added = positions.reshape(-1, 3)[rows]
+    hides_only = is_rim.flatten()[rows]
+    origin = frame.cameras.origins
+    seen_at = positions.reshape(-1, 3)[rows]
     return Points(
-        positions=added.float(),
+        positions=torch.where(
+            hides_only[:, None], origin + RIM_SETBACK * (seen_at - origin), seen_at
+        ).float(),
         rgb=frame.rgb.reshape(-1, 3)[rows].float(),
-        normals=_filled(normals.reshape(-1, 3)[rows], added, frame.cameras.origins).float(),
-        confidence=frame.confidence.flatten()[rows].float(),
-        footprint=(depth.flatten()[rows] / frame.cameras.K[0, 0, 0]).float(),
+        normals=_filled(normals.reshape(-1, 3)[rows], seen_at, origin).float(),
+        confidence=frame.confidence.flatten()[rows].masked_fill(hides_only, 0.0).float(),
+        axes=axes.reshape(-1, 2, 3)[rows].float(),
         source=torch.full((len(rows),), frame_id, dtype=torch.int64),
     )
 
@@ -193,24 +217,33 @@ def _filled(
     return normals.index_copy(0, missing, to_camera.to(normals.dtype))
 
 
-def _unknown(held: Points, frame: Frames, *, nearer: float | None) -> Bool[Tensor, "1 h w 1"]:
-    """Rules 1 to 3 for every pixel of one frame."""
+def _compared(
+    held: Points, frame: Frames, *, nearer: float | None
+) -> tuple[Bool[Tensor, "1 h w 1"], Float[Tensor, "1 h w 1"]]:
+    """Where rules 1 to 3 say that a pixel of a frame is new, and the depth that is drawn there already."""
     small = _reduced(frame.cameras)
-    image = render_points(held.positions, small, footprint=held.footprint)
-    unknown = ~_enlarged(_facing(held, image, small), frame.cameras)
-    if nearer is None:
-        return unknown
-    return unknown | (frame.depth < (1.0 - nearer) * _enlarged(image.depth, frame.cameras))
+    image = render_points(held.positions, small, axes=held.axes)
+    unknown = ~_enlarged(_known(held, image, small), frame.cameras)
+    drawn = _enlarged(image.depth, frame.cameras)
+    if len(held):
+        # What lies behind a rim would stay behind it, and come in again with every frame.
+        shows_rim = (held.confidence[image.winner.clamp_min(0)] == 0) & (image.winner >= 0)
+        unknown &= ~_enlarged(shows_rim[..., None], frame.cameras) | (frame.depth < drawn)
+    if nearer is not None:
+        unknown |= frame.depth < (1.0 - nearer) * drawn
+    return unknown, drawn
 
 
-def _facing(points: Points, image: PointImage, cameras: Cameras) -> Bool[Tensor, "n h w 1"]:
-    """Where a point was drawn and its surface faces the camera."""
-    facing = np.empty(tuple(image.winner.shape), dtype=np.bool_)
-    positions, towards = points.positions.numpy(), points.normals.numpy()
+def _known(points: Points, image: PointImage, cameras: Cameras) -> Bool[Tensor, "n h w 1"]:
+    """Where a point was drawn that is no rim and whose surface faces the camera."""
+    known = np.empty(tuple(image.winner.shape), dtype=np.bool_)
+    positions, towards, trusts = (
+        column.numpy() for column in (points.positions, points.normals, points.confidence)
+    )
     winner, origins = image.winner.numpy(), cameras.origins.float().numpy()
     for i in range(len(cameras)):
-        find_facing(winner[i], positions, towards, origins[i], facing[i])
-    return torch.from_numpy(facing)[..., None]
+        find_known(winner[i], positions, towards, trusts, origins[i], known[i])
+    return torch.from_numpy(known)[..., None]
 
 
 def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-FIELDS = ("positions", "rgb", "normals", "confidence", "footprint", "source")
+FIELDS = ("positions", "rgb", "normals", "confidence", "axes", "source")
 
 MIN_ROOM = 1 << 14
 
@@ -30,10 +30,10 @@ class Points:
     """Unit length, towards the camera that saw the point."""
 
     confidence: Float[Tensor, " p"]
-    """Trust in [0, 1]; 1 for what was measured."""
+    """Trust in [0, 1]; 1 for what was measured, 0 for what only hides what is behind it."""
 
-    footprint: Float[Tensor, " p"]
-    """World size of the pixel that saw the point, depth / focal length."""
+    axes: Float[Tensor, "p 2 3"]
+    """Half-axes of the patch of surface that the point stands for, world units."""
 
     source: Int[Tensor, " p"]
     """Id of the frame that brought the point."""
@@ -57,7 +57,7 @@ def points_with_room(capacity: int) -> Points:
         rgb=torch.empty(capacity, 3),
         normals=torch.empty(capacity, 3),
         confidence=torch.empty(capacity),
-        footprint=torch.empty(capacity),
+        axes=torch.empty(capacity, 2, 3),
         source=torch.empty(capacity, dtype=torch.int64),
     )
 

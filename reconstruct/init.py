@@ -9,13 +9,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from memory.points import Points
 from render.cameras import unproject
 from render.frames import Frames
 from render.gaussians import Gaussians, sh_from_rgb
-from render.geometry import normals
+from render.geometry import normals, patch_axes
 
 SPREAD = 0.6
 """Standard deviation of a splat in pixels of its source camera. At 0.5 that camera's picture gains
@@ -36,42 +35,37 @@ def gaussians_from_frames(frames: Frames) -> Gaussians:
     """
     depth = frames.depth.masked_fill(~frames.valid, 0.0)
     position = unproject(depth, frames.cameras)
-    origin = frames.cameras.origins[:, None, None].expand_as(position)
     normal = normals(depth, frames.cameras, valid=frames.valid)
-    focal = (frames.cameras.K[:, 0, 0] * frames.cameras.K[:, 1, 1]).sqrt()
     kept = (normal != 0).any(dim=-1)
     points = Points(
         positions=position[kept],
         rgb=frames.rgb[kept],
         normals=normal[kept],
         confidence=frames.confidence[..., 0][kept],
-        footprint=(depth[..., 0] / focal[:, None, None])[kept],
+        axes=patch_axes(position, normal, depth, frames.cameras)[kept],
         source=torch.nonzero(kept)[:, 0],
     )
-    return gaussians_from_points(points, seen_from=origin[kept])
+    return gaussians_from_points(points)
 
 
-def gaussians_from_points(points: Points, *, seen_from: Float[Tensor, "p 3"] | None = None) -> Gaussians:
-    """One flat splat a point, lying in the surface.
+def gaussians_from_points(points: Points) -> Gaussians:
+    """One flat splat a point that anything is claimed of (confidence above 0), lying in the surface.
 
-    A pixel covers more of a surface that turns away from it, so a splat grows along the slope, up to
-    five times. Points forget where that pixel was: without ``seen_from`` each counts as seen head-on.
-
-    Args:
-        points: What was seen.
-        seen_from: Centre of the camera that brought each point, world units.
+    Its spread along the surface is that of the patch which the point stands for.
     """
-    towards = points.normals if seen_from is None else normalize(seen_from - points.positions, dim=1)
+    points = points[points.confidence > 0]
     quats = quats_from_normals(points.normals)
-    slope = _rotated_back(towards, quats)
-    cosine = slope[:, 2].abs()
-    turn = 0.5 * torch.atan2(slope[:, 1], slope[:, 0])  # any angle will do head-on, where the splat is round
-    zero = torch.zeros_like(turn)
-    width = SPREAD * points.footprint
+    sides = torch.stack([_rotated_back(points.axes[:, k], quats)[:, :2] for k in range(2)], dim=2)
+    xx, xy, yy = ((sides[:, i] * sides[:, j]).sum(dim=1) for i, j in ((0, 0), (0, 1), (1, 1)))
+    middle, gap = 0.5 * (xx + yy), torch.hypot(0.5 * (xx - yy), xy)
+    long, short = (middle + gap).sqrt(), (middle - gap).clamp_min(1e-4 * (middle + gap)).sqrt()
+    turn = 0.5 * torch.atan2(2.0 * xy, xx - yy)  # any angle will do head-on, where the splat is round
+    half = 0.5 * turn
+    zero = torch.zeros_like(half)
     return Gaussians(
         means=points.positions,
-        quats=_product(quats, torch.stack([turn.cos(), zero, zero, turn.sin()], dim=1)),
-        log_scales=torch.stack([width / (0.2 + 0.8 * cosine), width, FLATNESS * width], dim=1).log(),
+        quats=_product(quats, torch.stack([half.cos(), zero, zero, half.sin()], dim=1)),
+        log_scales=(2.0 * SPREAD * torch.stack([long, short, FLATNESS * short], dim=1)).log(),
         logit_opacities=torch.logit(OPACITY_FLOOR + OPACITY_RANGE * points.confidence),
         sh=sh_from_rgb(points.rgb),
     )

@@ -15,43 +15,74 @@ from numba import njit
 
 EMPTY = -1
 
+FLAT = np.float32(1e-3)
+"""A patch whose projection covers less than four times this many pixels is seen from its edge."""
+
+OVERLAP = np.float32(1.02)
+"""Patches are drawn this much wider than they are: where two meet, rounding would leave cracks."""
+
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def draw_points(positions, radii, w2c, K, near, depth, winner):
+def draw_points(positions, axes, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
     """Z-buffer ``positions`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
 
-    ``radii`` are half-sizes in world units at the point; the drawn half-size is clipped to
-    [0.5, 2] px. The nearest point wins; of two at one depth, the one with the lower index.
+    ``axes`` are the half-axes of the patch of surface that a point stands for; it covers the pixel that
+    the point falls into, and those whose centres its projection covers, up to ``reach`` pixels away. The
+    nearest point wins; of two at one depth, the one with the lower index.
     """
     height, width = depth.shape
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     xx, xy, xz, xt = w2c[0, 0], w2c[0, 1], w2c[0, 2], w2c[0, 3]  # out of the loop: stores below may alias
     yx, yy, yz, yt = w2c[1, 0], w2c[1, 1], w2c[1, 2], w2c[1, 3]
     zx, zy, zz, zt = w2c[2, 0], w2c[2, 1], w2c[2, 2], w2c[2, 3]
-    half = np.float32(0.5)
-    low, high = np.float32(0.5), np.float32(2.0)
-    u_end, v_end = np.float32(width) + high, np.float32(height) + high
+    half, one = np.float32(0.5), np.float32(1.0)
+    u_end, v_end = np.float32(width) + reach, np.float32(height) + reach
     for index in range(positions.shape[0]):
         px, py, pz = positions[index, 0], positions[index, 1], positions[index, 2]
         z = zx * px + zy * py + zz * pz + zt
         if not z > near:
             continue
-        u = fx * (xx * px + xy * py + xz * pz + xt) / z + cx
-        if not (u > -high and u < u_end):
+        x = xx * px + xy * py + xz * pz + xt
+        u = fx * x / z + cx
+        if not (u > -reach and u < u_end):
             continue
-        v = fy * (yx * px + yy * py + yz * pz + yt) / z + cy
-        if not (v > -high and v < v_end):
+        y = yx * px + yy * py + yz * pz + yt
+        v = fy * y / z + cy
+        if not (v > -reach and v < v_end):
             continue
-        radius = min(max(fx * radii[index] / z, low), high)
+        ax, ay, az = axes[index, 0, 0], axes[index, 0, 1], axes[index, 0, 2]
+        bx, by, bz = axes[index, 1, 0], axes[index, 1, 1], axes[index, 1, 2]
+        tilt = zx * ax + zy * ay + zz * az
+        au = fx * (xx * ax + xy * ay + xz * az - x / z * tilt) / z
+        av = fy * (yx * ax + yy * ay + yz * az - y / z * tilt) / z
+        tilt = zx * bx + zy * by + zz * bz
+        bu = fx * (xx * bx + xy * by + xz * bz - x / z * tilt) / z
+        bv = fy * (yx * bx + yy * by + yz * bz - y / z * tilt) / z
+        wide, high = abs(au) + abs(bu), abs(av) + abs(bv)
         column, row = math.floor(u), math.floor(v)
-        left = max(min(math.ceil(u - radius - half), column), 0)
-        right = min(max(math.floor(u + radius - half), column), width - 1)
-        top = max(min(math.ceil(v - radius - half), row), 0)
-        bottom = min(max(math.floor(v + radius - half), row), height - 1)
+        if 0 <= column < width and 0 <= row < height and z < depth[row, column]:
+            depth[row, column] = z
+            winner[row, column] = index
+        if max(wide, high) <= half:
+            continue
+        shrink = min(one, reach / max(wide, high))
+        au, av, bu, bv = au * shrink, av * shrink, bu * shrink, bv * shrink
+        wide, high = OVERLAP * wide * shrink, OVERLAP * high * shrink
+        area = OVERLAP * abs(au * bv - av * bu)
+        if not area > FLAT:
+            continue
+        left = max(math.ceil(u - wide - half), 0)
+        right = min(math.floor(u + wide - half), width - 1)
+        top = max(math.ceil(v - high - half), 0)
+        bottom = min(math.floor(v + high - half), height - 1)
         for i in range(top, bottom + 1):
+            dv = np.float32(i) + half - v
             for j in range(left, right + 1):
-                if z < depth[i, j]:
+                if not z < depth[i, j]:
+                    continue
+                du = np.float32(j) + half - u
+                if abs(du * bv - dv * bu) <= area and abs(dv * au - du * av) <= area:
                     depth[i, j] = z
                     winner[i, j] = index
 

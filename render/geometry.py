@@ -73,6 +73,27 @@ def off_edges(
     return torch.from_numpy(spread < EDGE)[..., None]
 
 
+def continues_in_front(
+    depth: Float[Tensor, "n h w 1"], smooth: Bool[Tensor, "n h w 1"], *, radius: int
+) -> Bool[Tensor, "n h w 1"]:
+    """Where a depth goes on from ``smooth`` ones nearby and something further lies beside it.
+
+    That is the rim of a surface that hides another, as far as its depth can be told.
+    """
+    z = depth[..., 0]
+    side = 2 * radius + 1
+    furthest = torch.nn.functional.max_pool2d(z[:, None], side, stride=1, padding=radius)[:, 0]
+    hides = furthest > (1.0 + EDGE) * z
+    reach = radius + 1
+    around = torch.nn.functional.pad(z.masked_fill(~smooth[..., 0], torch.inf), (reach,) * 4, value=torch.inf)
+    h, w = z.shape[1:]
+    goes_on = torch.zeros_like(hides)
+    for i in range(2 * reach + 1):
+        for j in range(2 * reach + 1):
+            goes_on |= (around[:, i : i + h, j : j + w] - z).abs() < EDGE * z
+    return (hides & goes_on)[..., None]
+
+
 def incidence(
     world_normals: Float[Tensor, "n h w 3"], points_world: Float[Tensor, "n h w 3"], cameras: Cameras
 ) -> Float[Tensor, "n h w 1"]:
@@ -80,3 +101,26 @@ def incidence(
     to_camera = cameras.origins[:, None, None] - points_world
     to_camera = to_camera / to_camera.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     return (world_normals * to_camera).sum(dim=-1, keepdim=True)
+
+
+def patch_axes(
+    points_world: Float[Tensor, "n h w 3"],
+    world_normals: Float[Tensor, "n h w 3"],
+    depth: Float[Tensor, "n h w 1"],
+    cameras: Cameras,
+) -> Float[Tensor, "n h w 2 3"]:
+    """What a pixel covers of its surface: from its point to the middle of the right and the lower side.
+
+    The pixel's half-axes at the depth of the point, moved along the ray into the tangent plane. The
+    plane's slant is limited to ``MIN_INCIDENCE``; without a normal, the patch faces the camera.
+    """
+    rays = points_world - cameras.origins[:, None, None]
+    distance = rays.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    has_normal = (world_normals != 0).any(dim=-1, keepdim=True)
+    facing = torch.where(has_normal, world_normals, -rays / distance)
+    slant = -((facing * rays).sum(dim=-1, keepdim=True) / distance).clamp_max(-MIN_INCIDENCE) * distance
+    axes = []
+    for k in range(2):
+        side = depth * (cameras.c2w[:, None, None, :3, k] / (2.0 * cameras.K[:, k, k])[:, None, None, None])
+        axes.append(side + rays * ((facing * side).sum(dim=-1, keepdim=True) / slant))
+    return torch.stack(axes, dim=-2)

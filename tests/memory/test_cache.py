@@ -116,7 +116,8 @@ def test_normals_of_the_wrong_sign_make_everything_new_again(orbit: Frames):
     known = filled(orbit[:1]).points
     inverted = dataclasses.replace(known, normals=-known.normals)
     assert len(new_points(known, orbit[:1], frame_id=1)) < 0.01 * len(known)
-    assert len(new_points(inverted, orbit[:1], frame_id=1)) == len(known)
+    claimed = int((known.confidence > 0).sum())  # the rest hide from either side
+    assert len(new_points(inverted, orbit[:1], frame_id=1)) == claimed
     back = orbit[12:13]
     assert panel_back(new_points(known, back, frame_id=1)) > 3 * panel_back(
         new_points(inverted, back, frame_id=1)
@@ -142,7 +143,7 @@ def test_every_source_camera_finds_its_valid_pixels_filled(orbit: Frames):
     seen = cache.render(resized(orbit.cameras, width=32, height=32))
     empty = (seen.winner < 0).flatten(1).float().mean(dim=1)
     assert (empty < 0.01).all()
-    assert seen.mask.float().mean() > 0.97
+    assert seen.mask.float().mean() > 0.96
 
 
 def test_a_source_camera_sees_its_own_pixels_again(box_room: BoxRoom):
@@ -153,7 +154,7 @@ def test_a_source_camera_sees_its_own_pixels_again(box_room: BoxRoom):
     assert torch.equal(seen.rgb[seen.mask[..., 0]], frames.rgb[seen.mask[..., 0]])
     torch.testing.assert_close(seen.depth[seen.mask], frames.depth[seen.mask], atol=1e-5, rtol=0)
     assert (seen.offset.abs() < 1e-3).all()
-    assert seen.mask.sum() == len(points)
+    assert seen.mask.sum() == (points.confidence > 0).sum()
 
 
 def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
@@ -163,7 +164,9 @@ def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
     seen, points = cache.render(cameras), cache.points
     mask, index = seen.mask[..., 0], seen.winner.clamp_min(0)
     to_camera = cameras.origins[:, None, None] - points.positions[index]
-    assert torch.equal(mask, (seen.winner >= 0) & ((points.normals[index] * to_camera).sum(-1) > 0))
+    faces, claims = (points.normals[index] * to_camera).sum(-1) > 0, points.confidence[index] > 0
+    assert torch.equal(mask, (seen.winner >= 0) & faces & claims)
+    assert not claims.all()
     assert torch.equal(seen.rgb[mask], points.rgb[index][mask])
     assert torch.equal(seen.confidence[mask][:, 0], points.confidence[index][mask])
     uv, depth = project(points.positions[seen.winner[mask]], cameras)
@@ -214,8 +217,31 @@ def test_one_rigid_motion_of_everything_leaves_what_is_seen(box_room: BoxRoom):
 def test_edges_and_doubtful_pixels_do_not_enter():
     step = wall(1.0)
     step = dataclasses.replace(step, depth=step.depth + (torch.arange(40) >= 20).view(1, 1, 40, 1))
-    assert len(filled(step)) == 30 * 38
+    points = filled(step).points
+    assert int((points.confidence > 0).sum()) == 30 * 38
     assert len(filled(dataclasses.replace(step, confidence=torch.full_like(step.confidence, 0.1)))) == 0
+
+
+def test_a_rim_hides_what_is_behind_it_but_is_not_known():
+    # A board before a wall that an earlier frame knows: from aside, the wall must not shine through the
+    # band beside the board's edge, whose pixels are left out because they may be mixtures.
+    far, board = wall(3.0), wall(3.0)
+    is_board = (torch.arange(40) < 21).view(1, 1, 40, 1).expand(1, 30, 40, 1)
+    board = dataclasses.replace(board, depth=torch.where(is_board, 1.0, 3.0))
+    cache = filled(board)
+    cache.insert(far, ids=[1])
+    rims = cache.points.confidence == 0
+    assert rims.sum() == 30
+    edge = int(rims.nonzero()[0, 0])
+    seen = cache.render(board.cameras)
+    assert not seen.mask[0, :, 20].any()
+    assert (cache.points.confidence[seen.winner[0, :, 20]] == 0).all()
+    assert seen.mask[0, :, :20].all()
+    assert cache.points.positions[edge, 2] == pytest.approx(1.01, abs=1e-4)
+    # A better look at the same place replaces the rim by what is there.
+    bare = dataclasses.replace(board, depth=torch.full_like(board.depth, 1.0))
+    cache.insert(bare, ids=[2])
+    assert cache.render(board.cameras).mask[0, :, 20].all()
 
 
 def test_surfaces_seen_at_a_glance_do_not_enter():

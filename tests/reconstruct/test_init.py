@@ -16,6 +16,7 @@ from reconstruct.init import gaussians_from_frames, gaussians_from_points, quats
 from render.cameras import Cameras, rays_cam, unproject
 from render.frames import Frames, moved
 from render.gaussians import Gaussians
+from render.geometry import patch_axes
 from render.splats import render_splats
 
 NORMAL = torch.nn.functional.normalize(torch.tensor([0.35, -0.2, -0.8]), dim=0)
@@ -58,12 +59,15 @@ def make_frames(depth: Float[Tensor, "n h w 1"], cameras: Cameras) -> Frames:
 def plane_points(frames: Frames) -> Points:
     """What a world cache would hold of the slanted plane, with the exact normal."""
     at = unproject(frames.depth, frames.cameras).reshape(-1, 3)
+    normals = (frames.cameras.c2w[0, :3, :3] @ NORMAL).expand(*frames.depth.shape[:3], 3)
     return Points(
         positions=at,
         rgb=frames.rgb.reshape(-1, 3),
-        normals=(frames.cameras.c2w[0, :3, :3] @ NORMAL).expand_as(at),
+        normals=normals.reshape(-1, 3),
         confidence=frames.confidence.reshape(-1),
-        footprint=frames.depth.reshape(-1) / math.sqrt(frames.cameras.K[0, 0, 0] * frames.cameras.K[0, 1, 1]),
+        axes=patch_axes(
+            unproject(frames.depth, frames.cameras), normals, frames.depth, frames.cameras
+        ).reshape(-1, 2, 3),
         source=torch.zeros(len(at), dtype=torch.int64),
     )
 
@@ -106,32 +110,24 @@ def test_points_show_the_picture_they_came_from():
     assert alpha > 0.95
 
 
-def test_splats_lie_in_the_plane_and_stretch_along_its_slope():
+def test_splats_lie_in_the_plane_and_cover_what_their_pixels_cover():
     frames = make_frames(plane_depth(make_cameras()), make_cameras())
     points, gaussians = plane_points(frames), gaussians_from_frames(frames)
     splat_axes = axes(gaussians)
     assert degrees_between(splat_axes[..., 2], points.normals).max() < 5.0
-    towards = torch.nn.functional.normalize(frames.cameras.origins - points.positions, dim=1)
-    cosine = (towards * points.normals).sum(dim=1)
-    expected = torch.stack(
-        [1 / (0.2 + 0.8 * cosine), torch.ones_like(cosine), torch.full_like(cosine, 0.1)], dim=1
-    )
-    torch.testing.assert_close(
-        gaussians.scales / (0.6 * points.footprint[:, None]), expected, rtol=0.01, atol=0
-    )
-    slope = towards - cosine[:, None] * points.normals
-    tilted = cosine < math.cos(math.radians(10))  # head-on there is no slope to follow
-    along = degrees_between(splat_axes[..., 0], torch.nn.functional.normalize(slope, dim=1))[tilted]
-    assert torch.minimum(along, 180.0 - along).max() < 5.0
+    in_plane = 1.44 * points.axes.mT @ points.axes  # a standard deviation of 0.6 pixels, two half-axes each
+    thin = (0.1 * gaussians.scales[:, 1]).square()[:, None, None]
+    expected = in_plane + thin * points.normals[:, :, None] * points.normals[:, None]
+    torch.testing.assert_close(covariances(gaussians), expected, rtol=0, atol=0.02 * float(expected.amax()))
+    assert (gaussians.scales[:, 0] > 1.2 * gaussians.scales[:, 1]).float().mean() > 0.3
 
 
-def test_points_become_round_splats_of_their_colour_and_trust():
+def test_points_become_splats_of_their_colour_and_trust():
     frames = make_frames(plane_depth(make_cameras()), make_cameras())
     points = plane_points(frames)[:400]
-    points = dataclasses.replace(points, confidence=torch.linspace(0.0, 1.0, 400))
+    points = dataclasses.replace(points, confidence=torch.linspace(0.01, 1.0, 400))
     gaussians = gaussians_from_points(points)
     assert degrees_between(axes(gaussians)[..., 2], points.normals).max() < 0.1
-    torch.testing.assert_close(gaussians.scales, points.footprint[:, None] * torch.tensor([0.6, 0.6, 0.06]))
     torch.testing.assert_close(gaussians.opacities, 0.5 + 0.4 * points.confidence)
     torch.testing.assert_close(gaussians.base_rgb, points.rgb)
     torch.testing.assert_close(gaussians.means, points.positions, rtol=0, atol=0)
@@ -192,10 +188,20 @@ def test_a_pixel_that_floats_between_surfaces_is_left_out():
     assert not (gaussians.means == unproject(depth, frames.cameras)[0, 30, 40]).all(dim=1).any()
 
 
-def test_points_that_know_who_saw_them_stretch_like_frames():
+def test_a_square_patch_becomes_a_round_splat_and_a_rim_none():
     frames = make_frames(plane_depth(make_cameras()), make_cameras())
-    points = plane_points(frames)
-    gaussians = gaussians_from_points(points, seen_from=frames.cameras.origins.expand_as(points.positions))
+    points = plane_points(frames)[:3]
+    axes = torch.tensor([[[0.2, 0.0, 0.0], [0.0, 0.2, 0.0]]]).expand(3, 2, 3)
+    normals = torch.tensor([[0.0, 0.0, -1.0]]).expand(3, 3)
+    points = dataclasses.replace(points, axes=axes, normals=normals, confidence=torch.tensor([1.0, 0.0, 0.5]))
+    gaussians = gaussians_from_points(points)
+    torch.testing.assert_close(gaussians.scales, torch.tensor([[0.24, 0.24, 0.024]]).expand(2, 3))
+    assert torch.equal(gaussians.means, points.positions[[0, 2]])
+
+
+def test_points_stretch_like_frames():
+    frames = make_frames(plane_depth(make_cameras()), make_cameras())
+    gaussians = gaussians_from_points(plane_points(frames))
     expected = covariances(gaussians_from_frames(frames))
     torch.testing.assert_close(covariances(gaussians), expected, rtol=0, atol=0.02 * float(expected.amax()))
 

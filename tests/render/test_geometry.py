@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from render.cameras import Cameras, rays_cam, unproject
-from render.geometry import incidence, normals, off_edges
+from render.geometry import continues_in_front, incidence, normals, off_edges, patch_axes
 from tests.oracles.box_room import BoxRoom, room_cameras
 
 
@@ -123,3 +123,43 @@ def test_incidence_is_the_cosine_of_the_angle_to_the_camera():
     expected = 1.0 / rays_cam(cameras).norm(dim=-1, keepdim=True)
     torch.testing.assert_close(incidence(facing, points, cameras), expected, atol=1e-5, rtol=0)
     assert (incidence(torch.zeros_like(points), points, cameras) == 0).all()
+
+
+def test_patches_tile_the_surface_that_pixels_cover():
+    # From the middle of one side, a half-axis leads to where the ray of that side meets the surface.
+    cameras = room_cameras()
+    towards_wall = torch.nn.functional.normalize(torch.tensor([0.3, -0.4, 1.0]), dim=0)
+    depth = plane_depth(cameras, towards_wall, 2.0)
+    normal = world_from_cam(cameras, -towards_wall)[:, None, None].expand(*depth.shape[:3], 3)
+    points = unproject(depth, cameras)
+    axes = patch_axes(points, normal, depth, cameras)
+    assert ((axes * normal[..., None, :]).sum(dim=-1).abs() < 1e-6).all()
+    for k, (dv, du) in enumerate(((0, 1), (1, 0))):
+        ahead = points[:, dv:, du:] - points[:, : points.shape[1] - dv, : points.shape[2] - du]
+        both = axes[:, dv:, du:, k] + axes[:, : axes.shape[1] - dv, : axes.shape[2] - du, k]
+        assert float((both - ahead).norm(dim=-1).amax() / ahead.norm(dim=-1).amin()) < 0.05
+
+
+def test_a_patch_without_a_normal_faces_its_camera_and_no_patch_is_endless():
+    cameras = room_cameras()
+    depth = torch.full((3, cameras.height, cameras.width, 1), 2.0)
+    points = unproject(depth, cameras)
+    rays = torch.nn.functional.normalize(points - cameras.origins[:, None, None], dim=-1)
+    axes = patch_axes(points, torch.zeros_like(points), depth, cameras)
+    assert ((axes * rays[..., None, :]).sum(dim=-1).abs() < 1e-6).all()
+    across = torch.nn.functional.normalize(torch.linalg.cross(rays, rays.roll(1, dims=-1)), dim=-1)
+    pixel = 1.0 / float(cameras.K[0, :2, :2].diagonal().min())
+    assert patch_axes(points, across, depth, cameras).norm(dim=-1).max() < pixel / 0.1
+
+
+def test_the_rim_of_what_is_in_front_continues_and_nothing_else_does():
+    depth = torch.full((1, 9, 12, 1), 2.0)
+    depth[:, :, 6:] = 3.0
+    depth[:, 4, 6] = 2.5  # floats between the two
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    smooth = off_edges(depth, valid, radius=1)
+    rim = continues_in_front(depth, smooth, radius=1) & ~smooth
+    assert rim[0, :, 5, 0].all()
+    assert not rim[0, :, 6:].any()
+    flat = torch.full_like(depth, 2.0)
+    assert not continues_in_front(flat, valid, radius=1).any()

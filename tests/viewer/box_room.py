@@ -16,6 +16,7 @@ from torch import Tensor
 from memory.points import Points
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam
 from render.frames import Frames
+from render.geometry import patch_axes
 from viewer import Grown
 
 LOW, HIGH = (-2.0, -1.2, -2.5), (2.4, 1.3, 4.0)
@@ -82,7 +83,7 @@ def points_of(frames: Frames, *, first_id: int = 0) -> Points:
         rgb=frames.rgb.reshape(-1, 3),
         normals=torch.nn.functional.normalize(-rays, dim=-1).reshape(-1, 3),
         confidence=frames.confidence.reshape(-1),
-        footprint=(frames.depth[..., 0] / cameras.K[:, 0, 0, None, None]).reshape(-1),
+        axes=patch_axes(places, torch.zeros_like(places), frames.depth, cameras).reshape(-1, 2, 3),
         source=first_id + torch.arange(n).repeat_interleave(h * w),
     )
 

@@ -23,13 +23,13 @@ class Export:
         from memory.restore import restored_cache
         from memory.world import World
         from reconstruct.formats import export_splats
+        from reconstruct.init import gaussians_from_points
         from worldgen.cli.progress import bar
-        from worldgen.cli.splats import splats_of
 
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
             cache = restored_cache(world)
             progress.step(f"{len(cache):,} points")
-            gaussians = splats_of(world, cache)
+            gaussians = gaussians_from_points(cache.points)
             export_splats(gaussians, self.dest)
             progress.step(f"{len(gaussians):,} splats")
         print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201

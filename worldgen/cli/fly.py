@@ -90,8 +90,8 @@ class Fly:
     ) -> Iterator[Float[Tensor, "h w 3"]]:
         import torch.nn.functional as F
 
+        from reconstruct.init import gaussians_from_points
         from render.splats import render_splats
-        from worldgen.cli.splats import splats_of
 
         if self.render == "frames":
             for number in world.frame_ids():
@@ -101,7 +101,7 @@ class Fly:
                     F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
                 )
             return
-        gaussians = splats_of(world, cache)
+        gaussians = gaussians_from_points(cache.points)
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
             if self.render == "points":
