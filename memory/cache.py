@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from memory._cache_kernels import find_known, show_winners
+from memory.blocks import BlockIndex
 from memory.points import GrowingPoints, Points
 from render.cameras import Cameras, unproject
 from render.frames import Frames
@@ -37,6 +38,9 @@ RIM_SETBACK = 1.01
 
 RIM_ROOM = 1.06
 """A rim is of use where what is drawn already is further away than this factor of its depth."""
+
+TILE = 16
+"""Side, in pixels, of the squares in whose order a frame's points are kept."""
 
 MIN_CONFIDENCE = 0.1
 NEARER = 0.05
@@ -90,6 +94,7 @@ class WorldCache:
         """
         self._nearer = nearer
         self._held = GrowingPoints()
+        self._blocks = BlockIndex()
         self._generations: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -103,7 +108,7 @@ class WorldCache:
     def render(self, cameras: Cameras) -> Seen:
         """Draw the cache; what faces away from a camera, or is a rim, hides what is behind it, unknown."""
         points = self.points
-        return _looked_up(points, render_points(points.positions, cameras, axes=points.axes), cameras)
+        return _looked_up(points, self._blocks.draw(points, cameras), cameras)
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).
@@ -138,6 +143,11 @@ class WorldCache:
         added = self.insert(self.judge(frames, seen, ids=ids, given=given), ids=ids)
         return self.points[len(self) - added :]
 
+    def take(self, points: Points) -> None:
+        """Add points as they are, whatever the cache shows there."""
+        self._held.append(points)
+        self._blocks.extend(self.points)
+
     def insert(self, frames: Frames, *, ids: list[int]) -> int:
         """Add what each frame shows that the cache does not have, and return how many points that is.
 
@@ -149,9 +159,9 @@ class WorldCache:
             raise ValueError(f"one id a frame: got {len(ids)} ids for {len(frames)} frames")
         before = len(self)
         for i, frame_id in enumerate(ids):
-            self._held.append(
-                new_points(self.points, frames[i : i + 1], frame_id=frame_id, nearer=self._nearer)
-            )
+            frame = frames[i : i + 1]
+            drawn = self._blocks.draw(self.points, _reduced(frame.cameras))
+            self.take(new_points(self.points, frame, frame_id=frame_id, nearer=self._nearer, drawn=drawn))
         return len(self) - before
 
     def _generation_of(self, winners: Int[Tensor, " p"]) -> int:
@@ -163,14 +173,29 @@ class WorldCache:
         return 1 + int(generations.repeat_interleave(counts).median())
 
 
-def new_points(held: Points, frame: Frames, *, frame_id: int, nearer: float | None = None) -> Points:
+def new_points(
+    held: Points,
+    frame: Frames,
+    *,
+    frame_id: int,
+    nearer: float | None = None,
+    drawn: PointImage | None = None,
+) -> Points:
     """What a batch of one frame shows that ``held`` does not have, and that can be trusted.
 
     Pixels beside an edge show a mixture, so they are left out. But where they belong to the surface in
     front, they come in with confidence 0: nothing is known of them, and yet they hide what is behind,
     which would otherwise shine through all round every object seen from a little aside.
 
-    ``nearer`` is that of :class:`WorldCache`.
+    Args:
+        held: what is known already.
+        frame: what is seen now.
+        frame_id: its id.
+        nearer: that of :class:`WorldCache`.
+        drawn: what ``held`` shows at the culling resolution, if it has been drawn already.
+
+    Returns:
+        Points in the order of squares of ``TILE`` pixels, so that a few in a row lie close together.
     """
     depth = frame.depth.masked_fill(~frame.valid, 0.0)
     positions = unproject(depth, frame.cameras)
@@ -180,10 +205,12 @@ def new_points(held: Points, frame: Frames, *, frame_id: int, nearer: float | No
     radius = 1 if is_small else 2
     is_smooth = off_edges(depth, frame.valid, radius=radius)
     is_rim = ~is_smooth & continues_in_front(depth, is_smooth, radius=radius)
-    is_unknown, drawn = _compared(held, frame, nearer=nearer)
-    is_new = (is_smooth & is_unknown) | (is_rim & (drawn > RIM_ROOM * depth))
+    if drawn is None:
+        drawn = render_points(held.positions, _reduced(frame.cameras), axes=held.axes)
+    is_unknown, held_depth = _compared(held, drawn, frame, nearer=nearer)
+    is_new = (is_smooth & is_unknown) | (is_rim & (held_depth > RIM_ROOM * depth))
     is_new &= frame.valid & (frame.confidence > MIN_CONFIDENCE)
-    rows = is_new.flatten().nonzero()[:, 0]
+    rows = _by_tile(is_new)
     rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
     hides_only = is_rim.flatten()[rows]
     origin = frame.cameras.origins
@@ -198,6 +225,14 @@ def new_points(held: Points, frame: Frames, *, frame_id: int, nearer: float | No
         axes=axes.reshape(-1, 2, 3)[rows].float(),
         source=torch.full((len(rows),), frame_id, dtype=torch.int64),
     )
+
+
+def _by_tile(chosen: Bool[Tensor, "1 h w 1"]) -> Int[Tensor, " p"]:
+    """Flat indices of the chosen pixels, square after square of the picture."""
+    width = chosen.shape[2]
+    rows = chosen.flatten().nonzero()[:, 0]
+    i, j = rows // width // TILE, rows % width // TILE
+    return rows[torch.argsort(i * width + j, stable=True)]
 
 
 def _seen_well(
@@ -218,12 +253,10 @@ def _filled(
 
 
 def _compared(
-    held: Points, frame: Frames, *, nearer: float | None
+    held: Points, image: PointImage, frame: Frames, *, nearer: float | None
 ) -> tuple[Bool[Tensor, "1 h w 1"], Float[Tensor, "1 h w 1"]]:
     """Where rules 1 to 3 say that a pixel of a frame is new, and the depth that is drawn there already."""
-    small = _reduced(frame.cameras)
-    image = render_points(held.positions, small, axes=held.axes)
-    unknown = ~_enlarged(_known(held, image, small), frame.cameras)
+    unknown = ~_enlarged(_known(held, image, _reduced(frame.cameras)), frame.cameras)
     drawn = _enlarged(image.depth, frame.cameras)
     if len(held):
         # What lies behind a rim would stay behind it, and come in again with every frame.

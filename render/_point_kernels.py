@@ -24,8 +24,8 @@ OVERLAP = np.float32(1.02)
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def draw_points(positions, axes, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
-    """Z-buffer ``positions`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
+def draw_range(positions, axes, start, stop, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
+    """Z-buffer the points from ``start`` to before ``stop`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
 
     ``axes`` are the half-axes of the patch of surface that a point stands for; it covers the pixel that
     the point falls into, and those whose centres its projection covers, up to ``reach`` pixels away. The
@@ -38,7 +38,7 @@ def draw_points(positions, axes, w2c, K, near, reach, depth, winner):  # noqa: C
     zx, zy, zz, zt = w2c[2, 0], w2c[2, 1], w2c[2, 2], w2c[2, 3]
     half, one = np.float32(0.5), np.float32(1.0)
     u_end, v_end = np.float32(width) + reach, np.float32(height) + reach
-    for index in range(positions.shape[0]):
+    for index in range(start, stop):
         px, py, pz = positions[index, 0], positions[index, 1], positions[index, 2]
         z = zx * px + zy * py + zz * pz + zt
         if not z > near:
@@ -61,9 +61,11 @@ def draw_points(positions, axes, w2c, K, near, reach, depth, winner):  # noqa: C
         bv = fy * (yx * bx + yy * by + yz * bz - y / z * tilt) / z
         wide, high = abs(au) + abs(bu), abs(av) + abs(bv)
         column, row = math.floor(u), math.floor(v)
-        if 0 <= column < width and 0 <= row < height and z < depth[row, column]:
-            depth[row, column] = z
-            winner[row, column] = index
+        if 0 <= column < width and 0 <= row < height:
+            held = depth[row, column]
+            if z < held or (z == held and index < winner[row, column]):
+                depth[row, column] = z
+                winner[row, column] = index
         if max(wide, high) <= half:
             continue
         shrink = min(one, reach / max(wide, high))
@@ -79,7 +81,7 @@ def draw_points(positions, axes, w2c, K, near, reach, depth, winner):  # noqa: C
         for i in range(top, bottom + 1):
             dv = np.float32(i) + half - v
             for j in range(left, right + 1):
-                if not z < depth[i, j]:
+                if z > depth[i, j] or (z == depth[i, j] and index >= winner[i, j]):
                     continue
                 du = np.float32(j) + half - u
                 if abs(du * bv - dv * bu) <= area and abs(dv * au - du * av) <= area:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render._point_kernels import EMPTY, FLAT, OVERLAP, draw_points
+from render._point_kernels import EMPTY, FLAT, OVERLAP, draw_range
 from render.cameras import Cameras
 
 NEAR = 1e-3
@@ -54,7 +54,7 @@ def render_points(
     w2c, K = cameras.w2c.float().numpy(), cameras.K.float().numpy()
     near, reach = np.float32(NEAR), np.float32(MAX_REACH_PX)
     for i in range(len(cameras)):
-        draw_points(points, patches, w2c[i], K[i], near, reach, depth[i], winner[i])
+        draw_range(points, patches, 0, len(points), w2c[i], K[i], near, reach, depth[i], winner[i])
     return PointImage(depth=torch.from_numpy(depth)[..., None], winner=torch.from_numpy(winner))
 
 

@@ -21,7 +21,8 @@ import torch
 
 from memory.cache import Seen
 from memory.points import Points
-from memory.restore import restored_cache
+from memory.restore import restored
+from memory.retrieval import Recalled, retrieve
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError
 from render.cameras import Cameras
 from render.frames import Frames, median_depth
@@ -33,7 +34,7 @@ MAX_HOLES = 0.005
 """Share of a measured view that may lack depth before a second frame completes it."""
 
 RECALLED_FRAMES = 2
-"""How many of the last frames the generator attends to."""
+"""How many frames of all that were grown the generator attends to; each costs time in the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,10 @@ class StepTimes:
     """Where the time of one chunk went, in milliseconds."""
 
     render_ms: float
+    retrieve_ms: float
+    """To choose what is recalled."""
     recall_ms: float
+    """To read it back."""
     sample_ms: float
     commit_ms: float
     insert_ms: float
@@ -54,11 +58,13 @@ class Grown:
     chunk: Chunk
     frames: Frames
     points: Points
+    recalled: list[Recalled]
+    """What the generator was reminded of, and why."""
     times: StepTimes
 
 
 class Growth:
-    """A world open for writing, with the state that is derived from it: cache and last frames."""
+    """A world open for writing, with the state that is derived from it: cache and memory bank."""
 
     def __init__(self, world: World, generator: Generator):
         """Rebuild the derived state from what is committed.
@@ -69,8 +75,7 @@ class Growth:
         if not world.writable:
             raise WorldError(f"{world.path} is open for reading only; open it with writable=True to grow it")
         self.world, self.generator = world, generator
-        self.cache = restored_cache(world)
-        self._ids = world.frame_ids()
+        self.cache, self.bank = restored(world)
 
     @cached_property
     def units(self) -> SceneUnits:
@@ -149,7 +154,9 @@ class Growth:
         clock = [time.perf_counter()]
         seen = self.cache.render(camera)
         clock.append(time.perf_counter())
-        recall = self.world.frames(self._ids[-RECALLED_FRAMES:])
+        recalled = retrieve(self.bank, seen, self.cache.points, k=RECALLED_FRAMES, seed=seed)
+        clock.append(time.perf_counter())
+        recall = self.world.frames([view.frame_id for view in recalled])
         clock.append(time.perf_counter())
         frames = self.generator(known_from_cache(seen), recall, units=self.units, seed=seed)
         clock.append(time.perf_counter())
@@ -168,12 +175,12 @@ class Growth:
         spans = [1e3 * (after - before) for before, after in itertools.pairwise(clock)]
         names = [field.name for field in dataclasses.fields(StepTimes)]
         times = StepTimes(**dict(zip(names, spans, strict=True)))
-        return Grown(chunk=chunk, frames=stored, points=points, times=times)
+        return Grown(chunk=chunk, frames=stored, points=points, recalled=recalled, times=times)
 
     def _remember(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Points:
-        """Enter committed frames into the cache, and return the points that they added."""
+        """Enter committed frames into cache and bank, and return the points that they added."""
         points = self.cache.remember(frames, seen, ids=ids, given=given)
-        self._ids.extend(ids)
+        self.bank.append(frames, ids=ids)
         return points
 
 

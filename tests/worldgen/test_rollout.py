@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from memory.restore import restored_cache
+from memory.bank import FIELDS
+from memory.restore import restored_bank, restored_cache
 from memory.world import SceneInfo, World, WorldError
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
@@ -31,11 +32,12 @@ class Photographer:
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        self.recalled: list[int] = []
+        self.recalled: list[Cameras] = []
 
     def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
         """Take the pictures."""
-        self.recalled.append(0 if recall is None else len(recall))
+        if recall is not None:
+            self.recalled.append(recall.cameras)
         return render(self.scene, known.cameras)
 
 
@@ -95,16 +97,51 @@ def test_the_cache_shows_a_grown_world_as_it_is_when_the_path_comes_back(
 def test_frames_are_recalled_from_the_world(tmp_path: Path, scene: Scene, camera: Cameras):
     generator = Photographer(scene)
     with begun(tmp_path / "w", scene, camera, frames=4) as world:
-        list(Growth(world, generator).follow())
-    assert generator.recalled == [1, RECALLED_FRAMES, RECALLED_FRAMES]
+        grown = list(Growth(world, generator).follow())
+        assert [len(cameras) for cameras in generator.recalled] == [1, RECALLED_FRAMES, RECALLED_FRAMES]
+        for step, cameras in zip(grown, generator.recalled, strict=True):
+            named = world.cameras([view.frame_id for view in step.recalled])
+            assert torch.equal(named.c2w, cameras.c2w)
+            assert all(view.age == step.chunk.frame_ids[0] - view.frame_id for view in step.recalled)
 
 
-def test_a_reopened_world_has_the_cache_it_had(tmp_path: Path, scene: Scene, camera: Cameras):
+def test_a_place_visited_again_is_recalled_and_not_the_latest_frames(
+    tmp_path: Path, scene: Scene, camera: Cameras
+):
+    """The camera turns away from its first view, and then all the way back at once."""
+    away = path_named("turn", camera, n=18)[:12]
+    cameras = dataclasses.replace(
+        away, c2w=torch.cat([away.c2w, camera.c2w, away.c2w[6:7]]), K=camera.K.expand(14, 3, 3).clone()
+    )
+    start(tmp_path / "w", INFO, camera, cameras=cameras, generator=Photographer(scene), seed=1, name="back")
+    with World.open(tmp_path / "w", writable=True) as world:
+        *_, home, midway = Growth(world, Photographer(scene)).follow()
+    for step, before in ((home, 0), (midway, 6)):
+        assert step.recalled[0].frame_id in (before, before + 1)
+        assert step.recalled[0].overlap > 0.5
+        assert step.recalled[0].age > 4
+
+
+def test_a_resumed_growth_recalls_what_an_uninterrupted_one_does(
+    tmp_path: Path, scene: Scene, camera: Cameras
+):
+    with begun(tmp_path / "alone", scene, camera, frames=9) as world:
+        alone = [step.recalled for step in Growth(world, Photographer(scene)).follow()]
+    resumed = []
+    with begun(tmp_path / "stopped", scene, camera, frames=9) as world:
+        while (step := next(Growth(world, Photographer(scene)).follow(), None)) is not None:
+            resumed.append(step.recalled)
+    assert resumed == alone
+
+
+def test_a_reopened_world_has_the_cache_and_the_bank_it_had(tmp_path: Path, scene: Scene, camera: Cameras):
     with begun(tmp_path / "w", scene, camera, frames=5) as world:
         growth = Growth(world, Photographer(scene))
         list(growth.follow())
     with World.open(tmp_path / "w") as world:
-        again = restored_cache(world)
+        again, bank = restored_cache(world), restored_bank(world)
+    for name in FIELDS:
+        assert (getattr(bank.units, name) == getattr(growth.bank.units, name)).all()
     for field in dataclasses.fields(again.points):
         assert torch.equal(getattr(again.points, field.name), getattr(growth.cache.points, field.name))
 
@@ -147,7 +184,7 @@ def test_a_measured_first_view_is_trusted_and_fixes_the_depth_range(
     with World.open(tmp_path / "w", writable=True) as world:
         growth = Growth(world, Photographer(scene))
         assert world.chunks()[0].given
-        assert growth.cache.points.confidence.min() == 1.0
+        assert growth.cache.points.confidence.unique().tolist() == [0.0, 1.0]  # rims claim nothing
         span, inverse = growth.units.span, scene_scale(first) / first.depth
         assert span.low <= inverse.quantile(0.01)
         assert inverse.quantile(0.99) <= span.high
