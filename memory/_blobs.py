@@ -45,6 +45,10 @@ CONFIDENCE_IMAGINED = 0.5
 0 elsewhere. The cache works out finer confidence from the geometry."""
 
 FRAMES_FOLDER = "frames"
+DERIVED_FOLDERS = ("cache", "splats")
+DERIVED = re.compile(r"(?P<chunk>\d{6,})\..+")
+"""What is worked out from a world may be kept in these folders, named after the chunk at its end."""
+
 RGB_SUFFIX, DEPTH_SUFFIX = ".png", ".depth.png"
 OURS = re.compile(r"(?P<partial>\.)?(?P<id>\d{6,})(\.depth)?\.png(?(partial)\.tmp)")
 BYTES_PER_PIXEL = 6
@@ -169,7 +173,7 @@ def write_blobs(folder: Path, stored: Coded, *, frame_id: int) -> tuple[bytes, b
 
 
 def delete_blobs(folder: Path, ids: Iterable[int]) -> None:
-    """Delete what :func:`write_blobs` wrote, or began to, for frames that will not be committed."""
+    """Delete what :func:`write_blobs` wrote, or began to, for frames that no chunk has."""
     for file in (name(folder, frame_id) for frame_id in ids for name in (rgb_file, depth_file)):
         with suppress(OSError):
             file.unlink(missing_ok=True)
@@ -202,6 +206,16 @@ def sweep(folder: Path, *, keep: set[int]) -> int:
     for orphan in orphans:
         os.unlink(orphan)
     return len(orphans)
+
+
+def stale_files(folder: Path, *, keep: set[int]) -> list[Path]:
+    """The derived files that were made at chunks which are not to be kept."""
+    places = [folder / name for name in DERIVED_FOLDERS]
+    files = [
+        file for place in places if place.is_dir() and not place.is_symlink() for file in place.iterdir()
+    ]
+    named = [(file, DERIVED.fullmatch(file.name)) for file in files if stat.S_ISREG(file.lstat().st_mode)]
+    return [file for file, name in named if name is not None and int(name["chunk"]) not in keep]
 
 
 def read_pictures(folder: Path, record: FrameRecord) -> Pictures:

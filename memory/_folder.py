@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from memory import _index
+from memory import _index, _schema
 from memory._blobs import FRAMES_FOLDER, sync_folder
 from memory._records import WorldError
 
@@ -92,7 +92,7 @@ def create(folder: Path, meta: dict[str, str]) -> int:
     handle = locked(building)
     try:
         _empty(building)
-        _index.create(building, meta)
+        _schema.create(building / _index.NAME, meta)
         (building / FRAMES_FOLDER).mkdir()
         sync_folder(building)
         os.rename(building, folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from render.cameras import Cameras
 MAX_PATH_CAMERAS = 100_000
 LARGEST_INTEGER = 2**63 - 1
 MAX_NAME = 1000
+HEAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNITS = ("metres", "scene")
 
 
@@ -84,6 +86,31 @@ class PlannedPath:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A named end of the tree of chunks."""
+
+    name: str
+    chunk: int | None
+    """The newest chunk on it; ``None`` while the world is empty."""
+
+    tip: int | None
+    """Where it ended before undo, and can be taken back to; ``None`` if nothing was undone."""
+
+    is_current: bool
+    """Whether the world is looked at, and grows, here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """What was deleted for good, or would be."""
+
+    chunks: int
+    frames: int
+    bytes: int
+    """Of all files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRecord:
     """One row of the index: all of a frame but its pixels."""
 
@@ -120,6 +147,16 @@ def checked_origin(generator: str, *, seed: int, settings: object) -> dict[str, 
         raise WorldError(
             f"settings are plain JSON (text, finite numbers, lists, dicts), but {error}"
         ) from error
+
+
+def checked_head_name(name: str) -> str:
+    """``name`` if a head can have it."""
+    if not HEAD_NAME.fullmatch(name):
+        raise WorldError(
+            "a head is named by 1 to 64 letters, digits, dots, dashes and underscores, of which the first "
+            f"is a letter or a digit, got {name!r:.80}"
+        )
+    return name
 
 
 def checked_time(created: str) -> str:

@@ -20,6 +20,7 @@ from memory._records import (
     MAX_PATH_CAMERAS,
     Chunk,
     FrameRecord,
+    Head,
     PlannedPath,
     SceneInfo,
     WorldError,
@@ -140,6 +141,17 @@ def chunk_from_row(row: tuple[Any, ...], frame_ids: tuple[int, ...]) -> Chunk:
         frame_ids=frame_ids,
         path=None if path is None else integer(path, f"path of {name}"),
         path_start=integer(path_start, f"path_start of {name}", high=MAX_PATH_CAMERAS),
+    )
+
+
+def head_from_row(row: tuple[Any, ...]) -> Head:
+    """A head from its row."""
+    name, chunk, tip, current = row
+    return Head(
+        name=text(name, "the name of a head"),
+        chunk=None if chunk is None else integer(chunk, "the head"),
+        tip=None if tip is None else integer(tip, "the tip of a head"),
+        is_current=current is not None,
     )
 
 

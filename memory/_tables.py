@@ -11,8 +11,16 @@ from collections.abc import Iterator, Sequence
 
 from memory._blobs import CODING
 from memory._index import Index
-from memory._records import Chunk, FrameRecord, PlannedPath, WorldError
-from memory._rows import bytes_from_matrices, chunk_from_row, damaged, frame_from_row, integer, path_from_row
+from memory._records import Chunk, FrameRecord, Head, PlannedPath, WorldError
+from memory._rows import (
+    bytes_from_matrices,
+    chunk_from_row,
+    damaged,
+    frame_from_row,
+    head_from_row,
+    integer,
+    path_from_row,
+)
 from render.cameras import Cameras
 
 ROWS_PER_QUERY = 500
@@ -30,33 +38,77 @@ WITH RECURSIVE up (id, parent, path, path_start) AS (
     UNION SELECT c.id, c.parent, c.path, c.path_start FROM chunks c JOIN up ON c.id = up.parent
     WHERE up.path IS NOT ?2 AND up.id IS NOT ?3
 )
-SELECT path_start + (SELECT count(*) FROM frames WHERE chunk = up.id) FROM up WHERE path = ?2
+SELECT CASE WHEN path = ?2 THEN path_start + (SELECT count(*) FROM frames WHERE chunk = up.id) ELSE 0 END
+FROM up WHERE path = ?2 OR id = ?3
 """
 """Walks from the head back to the path's newest chunk, or to where the path began: a few steps."""
 
-
-def head_of(index: Index) -> int | None:
-    """The chunk that the branch "main" ends with."""
-    rows = index.rows("SELECT chunk FROM heads WHERE name = 'main'")
-    if len(rows) != 1:
-        raise damaged('it has no head "main"')
-    return None if rows[0][0] is None else integer(rows[0][0], "the head")
+ABANDONED_PATHS = """
+SELECT id FROM paths WHERE id NOT IN (SELECT path FROM chunks WHERE path IS NOT NULL)
+AND (id NOT IN (SELECT path FROM plans) OR after NOT IN (SELECT id FROM chunks))
+"""
+"""Asked once the abandoned chunks are deleted: nobody followed these paths, and nobody can."""
 
 
-def chunks_to(index: Index, head: int | None) -> list[Chunk]:
-    """The chunks from the root to ``head``."""
+def heads(index: Index) -> list[Head]:
+    """Every head, by name; exactly one is the current one."""
+    rows = index.rows("SELECT name, chunk, tip, current FROM heads ORDER BY name")
+    found = [head_from_row(row) for row in rows]
+    if not any(head.is_current for head in found):
+        raise damaged("it has no head that is the current one")
+    return found
+
+
+def current_head(index: Index) -> Head:
+    """The head at which the world is looked at and grows."""
+    return next(head for head in heads(index) if head.is_current)
+
+
+def all_chunks(index: Index) -> list[Chunk]:
+    """The chunks of every branch; parents come before their children."""
+    frame_ids = _frame_ids_by_chunk(index)
+    rows = index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks ORDER BY id")
+    return [chunk_from_row(row, frame_ids.get(row[0], ())) for row in rows]
+
+
+def chunks_to(index: Index, end: int | None) -> list[Chunk]:
+    """The chunks from the root to ``end``."""
     rows = {row[0]: row for row in index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks")}
-    frame_ids: dict[object, list[int]] = {}
-    for chunk, frame in index.rows("SELECT chunk, id FROM frames ORDER BY id"):
-        frame_ids.setdefault(chunk, []).append(integer(frame, "frames.id"))
+    frame_ids = _frame_ids_by_chunk(index)
     chain: list[Chunk] = []
-    number = head
+    number = end
     while number is not None:
         if number not in rows:
             raise damaged(f"chunk {number} is missing")
-        chain.append(chunk_from_row(rows[number], tuple(frame_ids.get(number, ()))))
+        chain.append(chunk_from_row(rows[number], frame_ids.get(number, ())))
         number = chain[-1].parent
     return chain[::-1]
+
+
+def _frame_ids_by_chunk(index: Index) -> dict[object, tuple[int, ...]]:
+    found: dict[object, list[int]] = {}
+    for chunk, frame in index.rows("SELECT chunk, id FROM frames ORDER BY id"):
+        found.setdefault(chunk, []).append(integer(frame, "frames.id"))
+    return {chunk: tuple(ids) for chunk, ids in found.items()}
+
+
+def has_chunk(index: Index, number: int) -> bool:
+    """Whether there is such a chunk, on any branch."""
+    return 0 <= number <= LARGEST_ID and bool(index.rows("SELECT 1 FROM chunks WHERE id = ?", number))
+
+
+def abandoned_chunks(index: Index) -> list[int]:
+    """The chunks that no head reaches; a world with a gap between a head and the root is refused."""
+    parents = {chunk.id: chunk.parent for chunk in all_chunks(index)}
+    reached: set[int] = set()
+    for head in heads(index):
+        number = head.chunk
+        while number is not None and number not in reached:
+            if number not in parents:
+                raise damaged(f"chunk {number} is missing")
+            reached.add(number)
+            number = parents[number]
+    return sorted(parents.keys() - reached)
 
 
 def frame_records(index: Index, ids: Sequence[int]) -> list[FrameRecord]:
@@ -83,6 +135,17 @@ def all_frame_ids(index: Index) -> set[int]:
     return {integer(row[0], "frames.id") for row in index.rows("SELECT id FROM frames")}
 
 
+def frame_ids_of(index: Index, chunks: set[int]) -> list[int]:
+    """The numbers of the frames of these chunks."""
+    rows = index.rows("SELECT id, chunk FROM frames ORDER BY id")
+    return [integer(frame, "frames.id") for frame, chunk in rows if chunk in chunks]
+
+
+def all_chunk_ids(index: Index) -> set[int]:
+    """The numbers of every chunk on every branch."""
+    return {integer(row[0], "chunks.id") for row in index.rows("SELECT id FROM chunks")}
+
+
 def _frames_where(index: Index, condition: str, *values: int) -> Iterator[FrameRecord]:
     columns = ", ".join(f"f.{name}" for name in FRAME_COLUMNS.split(", "))
     query = f"SELECT c.coding, {columns}, c.given FROM frames f LEFT JOIN chunks c ON c.id = f.chunk"
@@ -102,12 +165,18 @@ def next_id(index: Index, table: str) -> int:
     return 1 + max((integer(row[0], f"{table}.id", high=LARGEST_ID) for row in rows), default=-1)
 
 
-def newest_unfinished_path(index: Index, chain: list[Chunk]) -> PlannedPath | None:
-    """The newest path that began in ``chain``, if it has cameras left; it supersedes all older ones."""
+def newest_unfinished_path(index: Index, chain: list[Chunk], head: str) -> PlannedPath | None:
+    """The newest path of a head, if it has cameras left; it supersedes all older ones.
+
+    A head's paths are those that its chunks in ``chain`` follow, and those that were planned on it at
+    one of them: what was planned on another head after a chunk that both share is not this head's.
+    """
     at_head = {chunk.id for chunk in chain}
     done = {chunk.path: chunk.path_start + len(chunk.frame_ids) for chunk in chain}
-    for number, after, cameras in index.rows("SELECT id, after, cameras FROM paths ORDER BY id DESC"):
-        if after is not None and after not in at_head:
+    query = "SELECT p.id, p.after, p.cameras, l.head FROM paths p LEFT JOIN plans l ON l.path = p.id"
+    for number, after, cameras, planned_on in index.rows(f"{query} ORDER BY p.id DESC"):
+        is_planned = planned_on == head and (after is None or after in at_head)
+        if number not in done and not is_planned:
             continue
         progress = done.get(number, 0)
         if progress >= integer(cameras, f"cameras of path {number!r:.20}"):
@@ -118,17 +187,20 @@ def newest_unfinished_path(index: Index, chain: list[Chunk]) -> PlannedPath | No
 
 
 def path_progress(index: Index, path: int, *, head: int | None) -> tuple[int, int]:
-    """How many cameras of a path are done at ``head``, and how many it has."""
+    """How many cameras of a path are done at the chunk ``head``, and how many it has."""
     is_number = 0 <= path <= LARGEST_ID
     rows = index.rows("SELECT cameras, after FROM paths WHERE id = ?", path) if is_number else []
     if not rows:
         raise WorldError(f"the world has no path {path}; plan() makes one")
-    done = index.rows(PATH_DONE, head, path, rows[0][1])
-    return (integer(done[0][0], f"progress of path {path}") if done else 0), integer(rows[0][0], "cameras")
+    cameras, after = rows[0]
+    done = index.rows(PATH_DONE, head, path, after)
+    if not done and after is not None:
+        raise WorldError(f"path {path} begins on another branch, after chunk {after}; plan() one here")
+    return (integer(done[0][0], f"progress of path {path}") if done else 0), integer(cameras, "cameras")
 
 
 def insert_chunk(db: sqlite3.Connection, chunk: Chunk, *, frames: list[FrameRecord]) -> None:
-    """Make a chunk and its frames the head."""
+    """Make a chunk and its frames the end of the current head; what was undone is given up."""
     row = (chunk.id, chunk.parent, chunk.created, chunk.given, chunk.generator, chunk.seed)
     row = (*row, json.dumps(chunk.settings), chunk.path, chunk.path_start, CODING)
     db.execute(f"INSERT INTO chunks ({CHUNK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -138,11 +210,11 @@ def insert_chunk(db: sqlite3.Connection, chunk: Chunk, *, frames: list[FrameReco
         db.execute(
             f"INSERT INTO frames ({FRAME_COLUMNS}, chunk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
         )
-    db.execute("UPDATE heads SET chunk = ? WHERE name = 'main'", (chunk.id,))
+    db.execute("UPDATE heads SET chunk = ?, tip = NULL WHERE current = 1", (chunk.id,))
 
 
 def insert_path(db: sqlite3.Connection, path: PlannedPath, *, after: int | None, created: str) -> None:
-    """Store a path that begins after the chunk ``after``."""
+    """Store a path that the current head will take after the chunk ``after``."""
     cameras: Cameras = path.cameras
     row = (path.id, path.generator, path.seed, json.dumps(path.settings), cameras.width, cameras.height)
     row = (*row, len(cameras), bytes_from_matrices(cameras.c2w), bytes_from_matrices(cameras.K))
@@ -150,3 +222,50 @@ def insert_path(db: sqlite3.Connection, path: PlannedPath, *, after: int | None,
         f"INSERT INTO paths ({PATH_COLUMNS}, after, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*row, after, created),
     )
+    db.execute("INSERT INTO plans (path, head) SELECT ?, name FROM heads WHERE current = 1", (path.id,))
+    db.execute("UPDATE heads SET tip = NULL WHERE current = 1")
+
+
+def insert_head(db: sqlite3.Connection, name: str, *, chunk: int) -> None:
+    """Begin a head at a chunk."""
+    db.execute("INSERT INTO heads (name, chunk) VALUES (?, ?)", (name, chunk))
+
+
+def make_current(db: sqlite3.Connection, name: str) -> None:
+    """Look at the world, and grow it, at this head from now on."""
+    db.execute("UPDATE heads SET current = NULL WHERE current = 1")
+    db.execute("UPDATE heads SET current = 1 WHERE name = ?", (name,))
+
+
+def move_head(db: sqlite3.Connection, name: str, *, chunk: int | None, tip: int | None) -> None:
+    """Let a head end with another chunk; ``tip`` is where it can be taken back to."""
+    db.execute("UPDATE heads SET chunk = ?, tip = ? WHERE name = ?", (chunk, tip, name))
+
+
+def rename_head(db: sqlite3.Connection, old: str, new: str) -> None:
+    """Give a head another name."""
+    db.execute("UPDATE heads SET name = ? WHERE name = ?", (new, old))
+
+
+def delete_head(db: sqlite3.Connection, name: str) -> None:
+    """Forget a head, but none of its chunks."""
+    db.execute("DELETE FROM heads WHERE name = ?", (name,))
+
+
+def delete_chunks(db: sqlite3.Connection, ids: list[int]) -> None:
+    """Delete chunks that no head reaches, with all that only they need."""
+    db.execute("PRAGMA defer_foreign_keys = ON")  # chunks and paths name each other
+    marks = [(number,) for number in ids]
+    db.executemany("UPDATE heads SET tip = NULL WHERE tip = ?", marks)
+    for table in ("events", "frames"):
+        db.executemany(f"DELETE FROM {table} WHERE chunk = ?", marks)
+    db.executemany("DELETE FROM chunks WHERE id = ?", marks)
+    db.execute(f"DELETE FROM paths WHERE id IN ({ABANDONED_PATHS})")
+
+
+def rehearse(db: sqlite3.Connection, *, head: int | None, path: int | None) -> None:
+    """Put the current head of a copy anywhere, with no plan but the one for ``path``."""
+    db.execute("UPDATE heads SET chunk = ?, tip = NULL WHERE current = 1", (head,))
+    db.execute("DELETE FROM plans")
+    if path is not None:
+        db.execute("INSERT INTO plans (path, head) SELECT ?, name FROM heads WHERE current = 1", (path,))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -18,54 +17,64 @@ from types import TracebackType
 from typing import Any, final
 
 from memory import _folder, _tables
-from memory._blobs import (
-    FRAMES_FOLDER,
-    Coded,
-    coded,
-    damage,
-    decoded,
-    delete_blobs,
-    exact_cameras,
-    frames_of,
-    quantised,
-    read_pictures,
-    sweep,
-    sync_folder,
-    write_blobs,
-)
-from memory._index import FORMAT, Index, check_header, check_schema
+from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pictures, stale_files, sweep
+from memory._index import NAME, Index
 from memory._png import MAX_SIDE
 from memory._records import (
     MAX_PATH_CAMERAS,
     Chunk,
     FrameRecord,
+    Freed,
+    Head,
     PlannedPath,
     SceneInfo,
     WorldError,
     checked_origin,
     checked_time,
 )
-from memory._rows import bytes_from_matrices, scene_from_rows, stored_cameras
+from memory._rows import scene_from_rows, stored_cameras
+from memory._schema import FORMAT, check_header
+from memory._store import Disk, Store
+from memory._tree import Tree
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
 from render.cameras import concatenated as concatenated_cameras
 from render.frames import Frames
 from render.frames import checked as checked_frames
 
-__all__ = ["FORMAT", "Chunk", "PlannedPath", "SceneInfo", "World", "WorldError", "quantised"]
+__all__ = [
+    "FORMAT",
+    "Chunk",
+    "Freed",
+    "Head",
+    "PlannedPath",
+    "SceneInfo",
+    "Tree",
+    "World",
+    "WorldError",
+    "quantised",
+]
 
 
 @final
 class World:
     """An open world folder; :meth:`create` and :meth:`open` make one, ``with`` closes it."""
 
-    def __init__(self, path: Path, scene: SceneInfo, index: Index, *, lock: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        scene: SceneInfo,
+        index: Index,
+        *,
+        store: Store | None = None,
+        lock: int | None = None,
+    ) -> None:
         self.path = path
         self.scene = scene
+        self.tree = Tree(path, index)
         self._index = index
+        self._store = Disk(path, index) if store is None else store
         self._lock = lock
-        self._committing = threading.Lock()
-        self._first_free_frame = 0
 
     @classmethod
     def create(cls, path: Path | str, scene: SceneInfo) -> World:
@@ -100,6 +109,9 @@ class World:
     def open(cls, path: Path | str, *, writable: bool = False) -> World:
         """Open a world to read it, or to grow it if no one else does.
 
+        A world of an older format is brought to this one when it is opened for writing, in one
+        transaction; reading it changes nothing.
+
         Raises:
             WorldError: if the folder is not a world, is of a newer version, is damaged, or is being
                 grown by another process.
@@ -107,16 +119,16 @@ class World:
         folder = _folder.resolved(path)
         try:
             _folder.check_place(folder)
-            check_header(folder)
+            check_header(folder / NAME)
         except OSError as error:
             raise WorldError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
-        index = Index(folder, writable=False)
+        index = Index(folder)
         try:
-            check_schema(index)
+            index.check_schema()
             scene = scene_from_rows(index.rows("SELECT key, value FROM meta"))
-            _tables.head_of(index)
+            _tables.current_head(index)
             if not writable:
-                return cls(folder, scene, index, lock=None)
+                return cls(folder, scene, index)
             lock = _folder.locked(folder)
         except BaseException:
             index.close()
@@ -128,9 +140,11 @@ class World:
     def _open_locked(cls, folder: Path, scene: SceneInfo, lock: int) -> World:
         index: Index | None = None
         try:
-            index = Index(folder, writable=True)
+            index = Index.writing(folder)
             (folder / FRAMES_FOLDER).mkdir(exist_ok=True)
             sweep(folder, keep=_tables.all_frame_ids(index))
+            for file in stale_files(folder, keep=_tables.all_chunk_ids(index)):
+                file.unlink()
         except BaseException:
             if index is not None:
                 index.close()
@@ -140,11 +154,10 @@ class World:
 
     def close(self) -> None:
         """Release the folder; closing twice is fine."""
-        with self._committing:
-            self._index.close()
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
+        self._index.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> World:
         return self
@@ -157,16 +170,22 @@ class World:
     @property
     def writable(self) -> bool:
         """Whether this is the world's one writer."""
-        return self._lock is not None
+        return self._index.is_writable
 
     @property
     def head(self) -> int | None:
-        """The newest chunk of the branch "main"; ``None`` while the world is empty."""
-        return _tables.head_of(self._index)
+        """The newest chunk of the current head; ``None`` while the world is empty."""
+        return self.tree.current.chunk
 
-    def chunks(self) -> list[Chunk]:
-        """The chunks from the root to the head."""
-        return _tables.chunks_to(self._index, self.head)
+    def chunks(self, *, to: int | None = None) -> list[Chunk]:
+        """The chunks from the root to the head, or to any chunk of the tree."""
+
+        def found() -> list[Chunk]:
+            if to is not None:
+                self.tree.check_chunk(to)
+            return _tables.chunks_to(self._index, self.head if to is None else to)
+
+        return self._index.read(found)
 
     def frame_ids(self) -> list[int]:
         """The frames at the head, oldest first."""
@@ -180,7 +199,12 @@ class World:
         """
         records = self._records(ids)
         cameras = _cameras_of(records)
-        pictures = [read_pictures(self.path, record) for record in records]
+        try:
+            pictures = [read_pictures(self.path, record) for record in records]
+        except WorldError:
+            # They may have been deleted after we asked for their records: then that is what to say.
+            _tables.frame_records(self._index, [record.id for record in records])
+            raise
         return frames_of(pictures, given=[record.given for record in records], cameras=cameras)
 
     def cameras(self, ids: Sequence[int] | None = None) -> Cameras:
@@ -199,7 +223,7 @@ class World:
         path_start: int = 0,
         created: str | None = None,
     ) -> tuple[Chunk, Frames]:
-        """Make frames part of the world: afterwards all of them are, or on any failure none.
+        """Make frames part of the world at its head: afterwards all of them are, or on any failure none.
 
         Returns:
             The new head, and the frames exactly as they will be read back (8-bit colour, 16-bit
@@ -208,23 +232,22 @@ class World:
         _check_frames(frames)
         plain = checked_origin(generator, seed=seed, settings=settings)
         created = checked_time(created or _now())
-        with self._committing:
-            parent = self._head_to_grow_from()
-            first = max(_tables.next_id(self._index, "frames"), self._first_free_frame)
+        with self._index.changing():
+            frame_ids = self._store.free_ids(len(frames))
             chunk = Chunk(
                 id=_tables.next_id(self._index, "chunks"),
-                parent=parent,
+                parent=self.head,
                 created=created,
                 given=given,
                 generator=generator,
                 seed=seed,
                 settings=plain,
-                frame_ids=tuple(range(first, first + len(frames))),
+                frame_ids=frame_ids,
                 path=path,
                 path_start=path_start,
             )
             self._check_progress(chunk)
-            return chunk, self._committed(chunk, frames)
+            return self._store.keep(chunk, frames)
 
     def plan(self, cameras: Cameras, *, seed: int, generator: str, settings: dict[str, Any]) -> int:
         """Store a camera path to be followed from the head on, and return its number."""
@@ -232,8 +255,8 @@ class World:
         if len(cameras) > MAX_PATH_CAMERAS:
             raise WorldError(f"a path has up to {MAX_PATH_CAMERAS} cameras, got {len(cameras)}; split it")
         plain = checked_origin(generator, seed=seed, settings=settings)
-        with self._committing:
-            head = self._head_to_grow_from()
+        with self._index.changing():
+            head = self.head
             path = PlannedPath(
                 id=_tables.next_id(self._index, "paths"),
                 cameras=cameras,
@@ -247,8 +270,16 @@ class World:
         return path.id
 
     def pending(self) -> PlannedPath | None:
-        """The newest path at the head, if it has cameras left; older ones are superseded."""
-        return _tables.newest_unfinished_path(self._index, self.chunks())
+        """The newest path of the current head, if it has cameras left; older ones are superseded.
+
+        Undo goes back along a path as well: what is pending then is the path's next camera there.
+        """
+        return self._index.read(self._pending)
+
+    def _pending(self) -> PlannedPath | None:
+        head = self.tree.current
+        chain = _tables.chunks_to(self._index, head.chunk)
+        return _tables.newest_unfinished_path(self._index, chain, head.name)
 
     def verify(self) -> list[str]:
         """What is wrong with the files of the world, a sentence each; nothing if all is well."""
@@ -267,17 +298,17 @@ class World:
         return faults
 
     def _records(self, ids: Sequence[int] | None) -> list[FrameRecord]:
-        wanted = self.frame_ids() if ids is None else ids
-        if not wanted:
-            raise WorldError(f"no frames were asked for, or {self.path} has none yet; commit or name some")
-        return _tables.frame_records(self._index, wanted)
+        """The records of frames, by default of those at the head, of one moment."""
 
-    def _head_to_grow_from(self) -> int | None:
-        if self._lock is None:
-            raise WorldError(
-                f"the world at {self.path} is not open for writing; use World.open(path, writable=True)"
-            )
-        return self.head
+        def found() -> list[FrameRecord]:
+            wanted = self.frame_ids() if ids is None else ids
+            if not wanted:
+                raise WorldError(
+                    f"no frames were asked for, or {self.path} has none yet; commit or name some"
+                )
+            return _tables.frame_records(self._index, wanted)
+
+        return self._index.read(found)
 
     def _check_progress(self, chunk: Chunk) -> None:
         count = len(chunk.frame_ids)
@@ -290,48 +321,6 @@ class World:
                 f"{cameras - done} frames from {done} on, got {count} from {chunk.path_start}; "
                 "go on from pending().done"
             )
-
-    def _committed(self, chunk: Chunk, frames: Frames) -> Frames:
-        """Write pictures that nothing refers to yet, then refer to them in one transaction."""
-        records, pictures = [], []
-        try:
-            for offset, number in enumerate(chunk.frame_ids):
-                frame = frames[[offset]]
-                stored = coded(frame)
-                sha256 = write_blobs(self.path, stored, frame_id=number)
-                records.append(_record(frame, stored, frame_id=number, sha256=sha256, given=chunk.given))
-                pictures.append(decoded(stored))
-            sync_folder(self.path / FRAMES_FOLDER)
-        except BaseException:
-            delete_blobs(self.path, chunk.frame_ids)
-            raise
-        # If this fails and the power is cut, SQLite may still find the transaction complete when it
-        # recovers: these numbers and their files stay taken until the world is opened again.
-        self._first_free_frame = chunk.frame_ids[-1] + 1
-        with self._index.transaction() as db:
-            _tables.insert_chunk(db, chunk, frames=records)
-        cameras = exact_cameras(frames.cameras.to("cpu"))
-        back = frames_of(pictures, given=[chunk.given] * len(frames), cameras=cameras)
-        return back.to(frames.rgb.device)
-
-
-def _record(
-    frame: Frames, stored: Coded, *, frame_id: int, sha256: tuple[bytes, bytes], given: bool
-) -> FrameRecord:
-    """The row of a batch of one."""
-    return FrameRecord(
-        id=frame_id,
-        width=frame.cameras.width,
-        height=frame.cameras.height,
-        c2w=bytes_from_matrices(frame.cameras.c2w),
-        K=bytes_from_matrices(frame.cameras.K),
-        near=stored.near,
-        far=stored.far,
-        confidence=float(frame.confidence.double().mean()),
-        rgb_sha256=sha256[0],
-        depth_sha256=sha256[1],
-        given=given,
-    )
 
 
 def _cameras_of(records: list[FrameRecord]) -> Cameras:

@@ -25,7 +25,7 @@ OVERLAP = np.float32(1.02)
 @njit(nogil=True, cache=True)
 @no_type_check
 def draw_range(positions, axes, start, stop, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
-    """Z-buffer the points from ``start`` to before ``stop`` into ``depth`` (inf where empty) and ``winner`` (-1 where empty).
+    """Z-buffer points from ``start`` to before ``stop``; ``depth`` is inf where empty, ``winner`` -1.
 
     ``axes`` are the half-axes of the patch of surface that a point stands for; it covers the pixel that
     the point falls into, and those whose centres its projection covers, up to ``reach`` pixels away. The

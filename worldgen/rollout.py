@@ -23,7 +23,7 @@ from memory.cache import Seen
 from memory.points import Points
 from memory.restore import restored
 from memory.retrieval import Recalled, retrieve
-from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError
+from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
 from render.cameras import Cameras
 from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
@@ -94,22 +94,29 @@ class Growth:
                 is missing is imagined.
             seed: decides what is imagined.
         """
-        scale = self.world.scene.scale
-        if isinstance(first, Cameras) or not first.valid.any():
-            self._commit_first(self._imagined(first, PRIOR, seed=seed), PRIOR, given=False, seed=seed)
+        if isinstance(first, Cameras):
+            self._imagine_first(first, PRIOR, seed=seed, kind="camera")
             return
-        span = range_of(first.depth / scale, first.valid)
-        self._commit_first(first, span, given=True, seed=seed)
+        first = quantised(first, given=True)  # what is stored decides what is imagined
+        if not first.valid.any():
+            self._imagine_first(first, PRIOR, seed=seed, kind="picture")
+            return
+        span = range_of(first.depth / self.world.scene.scale, first.valid)
+        self._commit_first(first, span, given=True, seed=seed, kind="rgbd")
         if float((~first.valid).float().mean()) > MAX_HOLES:
-            self._commit_first(self._imagined(first, span, seed=seed), span, given=False, seed=seed)
+            self._imagine_first(first, span, seed=seed, kind="rgbd")
 
-    def _commit_first(self, frames: Frames, span: DepthRange, *, given: bool, seed: int) -> None:
+    def _imagine_first(self, first: Frames | Cameras, span: DepthRange, *, seed: int, kind: str) -> None:
+        frames = self._imagined(first, span, seed=seed)
+        self._commit_first(frames, span, given=False, seed=seed, kind=kind)
+
+    def _commit_first(self, frames: Frames, span: DepthRange, *, given: bool, seed: int, kind: str) -> None:
         chunk, stored = self.world.commit(
             frames,
             given=given,
             generator="input" if given else self.generator.name,
             seed=seed,
-            settings={"depth_range": [span.low, span.high]},
+            settings={"depth_range": [span.low, span.high], "first_view": kind},
         )
         self._remember(stored, self.cache.render(stored.cameras), ids=list(chunk.frame_ids), given=given)
 

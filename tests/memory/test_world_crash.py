@@ -49,6 +49,18 @@ def grow_forever(folder: str) -> None:
             say("committed", ids.stop)
 
 
+def prune_forever(folder: str) -> None:
+    """Grow two frames, undo them one after the other, and delete what was undone."""
+    with World.open(folder, writable=True) as world:
+        while True:
+            first = world._store.free_ids(2)[0]
+            for number in (first, first + 1):
+                world.commit(frames_numbered(range(number, number + 1)), given=False, **ORIGIN)
+            world.tree.undo(1 + first % 2)
+            world.tree.collect()
+            say("committed", len(world.frame_ids()))
+
+
 def create_forever(folder: str) -> None:
     for number in range(10_000):
         World.create(Path(folder) / f"{number}", SCENE).close()
@@ -57,7 +69,7 @@ def create_forever(folder: str) -> None:
 
 def serve() -> None:
     """Fork a child for each line "VERB FOLDER", say its number, and say when it is gone."""
-    work = {"grow": grow_forever, "create": create_forever}
+    work = {"grow": grow_forever, "prune": prune_forever, "create": create_forever}
     for line in sys.stdin:
         verb, folder = line.rstrip("\n").split(" ", 1)
         child = os.fork()
@@ -124,6 +136,25 @@ def test_a_killed_writer_loses_nothing_it_had_committed(tmp_path, server):
             files = sorted(os.listdir(folder / "frames"))
             assert len(files) == 2 * known
             assert files[0] == "000000.depth.png"
+
+
+def test_a_writer_killed_while_it_deletes_loses_nothing_that_a_head_reaches(tmp_path, server):
+    folder, rng = tmp_path / "world", random.Random(2)
+    with World.create(folder, SCENE) as world:
+        world.commit(frames_numbered(range(1)), given=False, **ORIGIN)
+    known = [0]
+    for _ in range(KILLS):
+        sure = killed(server, task=f"prune {folder}", **moment(rng))
+        with World.open(folder) as reader:
+            assert reader.frame_ids()[: len(known)] == known
+        with World.open(folder, writable=True) as world:
+            assert len(world.frame_ids()) >= sure
+            assert world.verify() == []
+            frames = [frames_numbered(range(number, number + 1)) for number in world.frame_ids()]
+            assert_same(world.frames(), quantised(concatenated(frames)))
+            known = world.frame_ids()
+            files = {int(name.split(".")[0]) for name in os.listdir(folder / "frames")}
+            assert files == {number for chunk in world.tree.chunks() for number in chunk.frame_ids}
 
 
 def test_a_kill_while_creating_leaves_a_world_or_room_for_one(tmp_path, server):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memory.world import World, WorldError
+from memory.world import FORMAT, World, WorldError
 from tests.memory.test_world import ORIGIN, SCENE, make_frames
 
 
@@ -132,7 +132,7 @@ NOT_A_WORLD = {
     "an empty file": (overwrite("world.db", b""), "not a SQLite file"),
     "a header only": (lambda folder: os.truncate(folder / "world.db", 100), "cannot be read"),
     "another program's database": (sql("PRAGMA application_id = 1"), "of another program"),
-    "a newer format": (sql("PRAGMA user_version = 2"), "update worldgen"),
+    "a newer format": (sql(f"PRAGMA user_version = {FORMAT + 1}"), "update worldgen"),
     "a format that never was": (sql("PRAGMA user_version = 0"), "never existed"),
     "a trigger": (
         sql("CREATE TRIGGER t AFTER INSERT ON frames BEGIN DELETE FROM frames; END"),
@@ -152,6 +152,9 @@ NOT_A_WORLD = {
     "feet": (sql("""UPDATE meta SET value = '"feet"' WHERE key = 'units'"""), "no usable scene"),
     "scene bytes": (sql("UPDATE meta SET value = x'00' WHERE key = 'scale'"), "should be text"),
     "no head": (sql("DELETE FROM heads"), "no head"),
+    "no current head": (sql("UPDATE heads SET current = NULL"), "no head that is the current one"),
+    "a head without a name": (sql("UPDATE heads SET name = NULL"), "the name of a head"),
+    "a tip of text": (sql("PRAGMA foreign_keys = OFF", "UPDATE heads SET tip = 'x'"), "the tip of a head"),
     "a head of text": (
         sql("PRAGMA foreign_keys = OFF", "UPDATE heads SET chunk = 'x'"),
         "the head should be",
@@ -231,6 +234,16 @@ BROKEN_WITHIN = {
     ),
 }
 
+BREAKS_REDO = {
+    "a tip on another branch": sql("UPDATE heads SET chunk = 1, tip = 0"),
+    "a tip that is missing": sql("PRAGMA foreign_keys = OFF", "UPDATE heads SET tip = 77"),
+}
+
+BREAKS_COLLECTING = {
+    "a head that is missing": sql("PRAGMA foreign_keys = OFF", "UPDATE heads SET chunk = 77"),
+    "a parent that is missing": sql("PRAGMA foreign_keys = OFF", "DELETE FROM chunks WHERE id = 0"),
+}
+
 BREAKS_WRITING = {
     "frames numbered to the end": (sql("UPDATE sqlite_sequence SET seq = 9223372036854775807"), "frames.id"),
     "frames numbered by text": (sql("UPDATE sqlite_sequence SET seq = 'x'"), "frames.id"),
@@ -271,6 +284,29 @@ def test_a_world_that_cannot_be_grown_is_read_but_not_grown(folder, name):
     with World.open(folder) as world:
         assert world.frame_ids() == [0, 1, 2]
         assert world.verify() == []
+
+
+@pytest.mark.parametrize("name", BREAKS_COLLECTING)
+def test_a_world_with_a_gap_is_not_collected_lest_the_rest_of_it_goes_too(folder, name):
+    BREAKS_COLLECTING[name](folder)
+    before = contents(folder / "frames")
+    with World.open(folder, writable=True) as world:
+        for use in (world.tree.collect, world.tree.waste, world.tree.abandoned):
+            with pytest.raises(WorldError, match=r"chunk (0|77) is missing") as caught:
+                use()
+            assert_one_sentence(caught.value)
+    assert contents(folder / "frames") == before
+
+
+@pytest.mark.parametrize("name", BREAKS_REDO)
+def test_a_tip_that_cannot_be_is_refused_and_the_world_still_grows(folder, name):
+    BREAKS_REDO[name](folder)
+    with World.open(folder, writable=True) as world:
+        with pytest.raises(WorldError, match=r"on another branch|chunk 77 is missing") as caught:
+            world.tree.redo()
+        assert_one_sentence(caught.value)
+        assert world.head == 1
+    read_everything(folder, writable=True)
 
 
 @pytest.mark.parametrize("writable", [False, True])

@@ -18,14 +18,24 @@ from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
 from worldgen.cli.extend import Extend
 from worldgen.cli.fly import Fly
+from worldgen.cli.gc import Gc
 from worldgen.cli.grow import Grow
+from worldgen.cli.heads import Heads
 from worldgen.cli.info import Info
+from worldgen.cli.redo import Redo
+from worldgen.cli.replay import Replay
 from worldgen.cli.train import Train
+from worldgen.cli.undo import Undo
 from worldgen.cli.view import View
 
 Command = (
     Annotated[Grow, tyro.conf.subcommand("grow")]
     | Annotated[Extend, tyro.conf.subcommand("extend")]
+    | Annotated[Undo, tyro.conf.subcommand("undo")]
+    | Annotated[Redo, tyro.conf.subcommand("redo")]
+    | Annotated[Heads, tyro.conf.subcommand("heads")]
+    | Annotated[Replay, tyro.conf.subcommand("replay")]
+    | Annotated[Gc, tyro.conf.subcommand("gc")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    from memory.world import World
+    from render.cameras import Cameras
 
 
 @dataclass(frozen=True)
 class Extend:
-    """Grow a world on from its last frame, or finish a path that was interrupted."""
+    """Grow a world on from its last frame, or from any other, or finish a path that was interrupted.
+
+    Examples:
+        worldgen extend my-world --path walk --frames 48
+        worldgen extend my-world --resume
+        worldgen extend my-world --at 12 --head west     a new branch; the old one stays as it is
+    """
 
     world: Annotated[Path, tyro.conf.Positional]
     """Folder of the world."""
 
     resume: bool = False
     """Finish the interrupted path; without this a new one begins and the old one is given up."""
+
+    at: Annotated[int | None, tyro.conf.arg(metavar="CHUNK")] = None
+    """Chunk to branch off from, any that info shows: a new head begins there and becomes the current one."""
+
+    head: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """With --at: the name of the new head; branch-1 and so on by default."""
 
     seed: int = 0
     """Decides everything that is imagined."""
@@ -37,21 +56,28 @@ class Extend:
     def run(self) -> int:
         from memory.world import World, WorldError
         from worldgen.cli.growing import follow, generator_named, tell
-        from worldgen.cli.inputs import path_from
         from worldgen.rollout import Growth
 
+        if self.at is not None and self.resume:
+            raise ValueError(
+                "--resume finishes a path of the current head and --at begins a new one; give one"
+            )
+        if self.head is not None and self.at is None:
+            raise ValueError(
+                "--head names what --at begins; give --at CHUNK too, "
+                f"or switch first: worldgen heads {self.world} --switch {self.head}"
+            )
         with World.open(self.world, writable=True) as world:
             if world.head is None:
                 raise WorldError(
                     f"{self.world} was interrupted before its first frame; delete it and grow it again"
                 )
-            growth = Growth(world, generator_named(self.model, self.steps))
-            if not self.resume:
-                last = world.cameras(world.frame_ids()[-1:])
-                cameras = path_from(
-                    self.path, last, frames=self.frames + 1, up=world.scene.up, scale=world.scene.scale
-                )
-                growth.plan(cameras[1:], seed=self.seed, name=self.path)
+            generator = generator_named(self.model, self.steps)
+            cameras = None if self.resume else self._cameras(world)
+            with self._branched(world):
+                growth = Growth(world, generator)
+                if cameras is not None:
+                    growth.plan(cameras, seed=self.seed, name=self.path)
             pending = world.pending()
             if pending is None:
                 print(f"{self.world} has no interrupted path; nothing to do")  # noqa: T201
@@ -61,3 +87,40 @@ class Extend:
             )
         tell(self.world)
         return 0
+
+    def _cameras(self, world: World) -> Cameras:
+        """The new path, without the camera that it starts from."""
+        from worldgen.cli.inputs import path_from
+
+        ids = [number for chunk in world.chunks(to=self.at) for number in chunk.frame_ids]
+        cameras = path_from(
+            self.path,
+            world.cameras(ids[-1:]),
+            frames=self.frames + 1,
+            up=world.scene.up,
+            scale=world.scene.scale,
+        )
+        return cameras[1:]
+
+    @contextmanager
+    def _branched(self, world: World) -> Iterator[None]:
+        """Begin a head at ``--at``, if it is given; if the block fails, there never was one."""
+        from worldgen.cli.branches import tell_head
+
+        if self.at is None:
+            yield
+            return
+        before = world.tree.current.name
+        branch = world.tree.branch(self.head or _free_name(world), at=self.at).name
+        try:
+            yield
+        except BaseException:
+            world.tree.switch(before)
+            world.tree.delete(branch)
+            raise
+        tell_head(world, self.world)
+
+
+def _free_name(world: World) -> str:
+    taken = {head.name for head in world.tree.heads()}
+    return next(name for name in (f"branch-{number}" for number in itertools.count(1)) if name not in taken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,10 +35,12 @@ class Info:
     def run(self) -> int:
         from memory.pictures import contact_sheet, write_png
         from memory.world import World
+        from worldgen.cli.branches import drawing
 
         with World.open(self.world) as world:
             faults = world.verify() if self.verify else []
             facts = _facts(world, is_sound=not faults)
+            drawn = drawing(*world.tree.whole())
             if self.verify:
                 facts["faults"] = faults
             if self.sheet is not None and not faults:
@@ -46,8 +49,11 @@ class Info:
         if self.json:
             print(json.dumps(facts, indent=2))  # noqa: T201
         else:
+            del facts["heads"]
+            facts["tree"] = drawn
             for name, value in facts.items():
-                print(f"{name.replace('_', ' '):>12}  {value}")  # noqa: T201
+                text = "\n              ".join(value) if name == "tree" else value
+                print(f"{name.replace('_', ' '):>12}  {text}")  # noqa: T201
         return 1 if faults else 0
 
 
@@ -60,14 +66,49 @@ def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
         "world": str(world.path),
         "frames": len(ids),
         "chunks": len(world.chunks()),
-        "points": len(restored_cache(world)) if ids and is_sound else None,
+        "points": int((restored_cache(world).points.confidence > 0).sum()) if ids and is_sound else None,
         "units": world.scene.units,
         "scale": world.scene.scale,
         "pending": 0 if pending is None else len(pending.cameras) - pending.done,
-        "bytes": sum(file.stat().st_size for file in world.path.rglob("*") if file.is_file()),
+        "bytes": _bytes_below(world.path),
+        "head": world.tree.current.name,
+        **_branches(world),
     }
     if ids:
         cameras = world.cameras(ids[:1])
         facts["size"] = [cameras.width, cameras.height]
         facts["generators"] = sorted({chunk.generator for chunk in world.chunks()})
     return facts
+
+
+def _branches(world: World) -> dict[str, Any]:
+    """Heads and the whole tree of chunks, as they stand at one moment."""
+    chunks, heads = world.tree.whole()
+    names = {chunk.id: [head.name for head in heads if head.chunk == chunk.id] for chunk in chunks}
+    current = next(head for head in heads if head.is_current)
+    return {
+        "heads": [
+            {"name": head.name, "chunk": head.chunk, "tip": head.tip, "current": head.is_current}
+            for head in heads
+        ],
+        "tree": [
+            {
+                "id": chunk.id,
+                "parent": chunk.parent,
+                "frames": list(chunk.frame_ids),
+                "given": chunk.given,
+                "heads": names[chunk.id],
+                "current": chunk.id == current.chunk,
+            }
+            for chunk in chunks
+        ],
+    }
+
+
+def _bytes_below(folder: Path) -> int:
+    """What the files in a folder take; those that a writer deletes meanwhile take nothing."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size

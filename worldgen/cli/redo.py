@@ -1,0 +1,29 @@
+"""``worldgen redo``: take back undo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Redo:
+    """Move the head forward again to where it was before undo, unless something new has grown since."""
+
+    world: Annotated[Path, tyro.conf.Positional]
+    """Folder of the world."""
+
+    chunks: int | None = None
+    """How many chunks to go forward; all that were undone by default."""
+
+    def run(self) -> int:
+        from memory.world import World
+        from worldgen.cli.branches import tell_head
+
+        with World.open(self.world, writable=True) as world:
+            world.tree.redo(self.chunks)
+            tell_head(world, self.world)
+        return 0
