@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from memory.cache import Seen, WorldCache
+from memory.cache import NEARER, Seen, WorldCache
 from render.frames import Frames, median_depth
 from render.metrics import mean_absolute_error, psnr
 from worldgen.conditions import SceneUnits, known_from_cache
@@ -107,7 +107,7 @@ def _case_of_walk(index: int, attempt: int, *, size: int) -> Case:
     frames = render(scene, cameras)
     sources, truth = frames[:SOURCE_VIEWS], frames[SOURCE_VIEWS:]
     cache = WorldCache()
-    cache.insert(sources, ids=list(range(SOURCE_VIEWS)))
+    cache.insert(sources, ids=list(range(SOURCE_VIEWS)), nearer=NEARER)
     scale = median_depth(sources[:1])
     span = range_of(sources.depth / scale, sources.valid)
     units = SceneUnits(scale=scale, span=span)

@@ -47,6 +47,15 @@ def levels(steps: int, *, shift: float = 1.0) -> Float[Tensor, " n"]:
     return shifted(torch.linspace(1.0, 0.0, steps + 1), shift=shift)
 
 
+def towards_clean(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A grid of levels made denser towards 0: ``t^(2 - t)``.
+
+    The last step lands on a prediction, so what is missing at the level before it is missing for good:
+    from 0.25, pictures are soft. The first steps stay about where they are.
+    """
+    return t ** (2.0 - t)
+
+
 def velocity_loss(
     predicted: Float[Tensor, "b f c h w"], clean: Float[Tensor, "b f c h w"], t: Float[Tensor, "b f"]
 ) -> Float[Tensor, "b f c h w"]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from render.frames import Frames
 from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
-from worldgen.flow import levels, sample
+from worldgen.flow import levels, sample, towards_clean
 from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
@@ -75,7 +75,7 @@ class RGBDGenerator:
         """
         if not 1 <= steps <= 64:
             raise ValueError(f"steps must lie between 1 and 64, got {steps}")
-        self._grid = levels(steps, shift=shift)
+        self._grid = towards_clean(levels(steps, shift=shift))
         path = weights_path(weights)
         self._model, self.size = load_model(path)
         self._recalled: OrderedDict[bytes, Recall] = OrderedDict()

@@ -66,8 +66,8 @@ def wall(
 
 
 def filled(frames: Frames, *, nearer: float | None = None) -> WorldCache:
-    cache = WorldCache(nearer=nearer)
-    cache.insert(frames, ids=list(range(len(frames))))
+    cache = WorldCache()
+    cache.insert(frames, ids=list(range(len(frames))), nearer=nearer)
     return cache
 
 
@@ -195,10 +195,18 @@ def test_a_nearer_surface_is_new_only_by_rule_3():
     far, near = wall(3.0), wall(2.0)
     blind, repairing = filled(far), filled(far, nearer=NEARER)
     assert blind.insert(near, ids=[1]) == 0
-    assert repairing.insert(near, ids=[1]) == near.depth.numel()
+    assert repairing.insert(near, ids=[1], nearer=NEARER) == near.depth.numel()
     assert (repairing.render(near.cameras).depth == 2.0).all()
-    assert repairing.insert(wall(1.95), ids=[2]) == 0
-    assert repairing.insert(far, ids=[3]) == 0
+    assert repairing.insert(wall(1.97), ids=[2], nearer=NEARER) == 0
+    assert repairing.insert(far, ids=[3], nearer=NEARER) == 0
+
+
+def test_rule_3_is_for_what_was_measured():
+    for given, expected in ((True, wall(2.0).depth.numel()), (False, 0)):
+        cache = filled(wall(3.0))
+        near = wall(2.0)
+        added = cache.remember(near, cache.render(near.cameras), ids=[1], given=given)
+        assert len(added) == expected
 
 
 def test_one_rigid_motion_of_everything_leaves_what_is_seen(box_room: BoxRoom):

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from worldgen.flow import MIN_TIME, levels, logit_normal_times, noised, sample, shifted, velocity_loss
+from worldgen.flow import (
+    MIN_TIME,
+    levels,
+    logit_normal_times,
+    noised,
+    sample,
+    shifted,
+    towards_clean,
+    velocity_loss,
+)
 
 SIGMA = 2.0
 """Standard deviation of the Gaussian that the data comes from."""
@@ -154,3 +163,12 @@ def test_levels_fall_from_noise_to_exactly_zero(shift: float):
 def test_sampling_without_a_step_is_refused():
     with pytest.raises(ValueError, match="at least one step, got 0"):
         levels(0)
+
+
+def test_a_grid_that_is_denser_towards_clean_keeps_its_ends():
+    even = levels(4)
+    grid = towards_clean(even)
+    torch.testing.assert_close(grid, torch.tensor([1.0, 0.698, 0.3536, 0.0884, 0.0]), atol=1e-3, rtol=0)
+    assert (grid[:-1] > grid[1:]).all()
+    assert grid[0] == 1.0
+    assert grid[-1] == 0.0
