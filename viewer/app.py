@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import threading
+import warnings
 
 import numpy as np
 import torch
@@ -74,6 +75,8 @@ class Viewer:
         self._up, self._scale = up, scale
         self._width, self._height = frames.cameras.width, frames.cameras.height
         self._shots: list[Shot] = []
+        # A browser may go between any two lines below; viser would say so each time.
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
         self._visitors: dict[int, Visitor] = {}
         self._asked_at = 0
         self._asking = threading.Lock()

@@ -6,6 +6,7 @@ predicts the clean ``x``; the loss and the ODE use the velocity ``v = e - x`` (a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor
 
 MIN_TIME = 0.05
 """Velocities are not divided by less than this: below it the loss would only see rounding."""
+
+LAST_LEVEL = 0.08
+"""The last step starts from about here. Much closer to clean, every step sharpens what is there already:
+16 steps whose last level is 0.005 have twelve times the Frechet distance in holes of 16 even ones."""
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """Noisy frames ``b f c h w`` and levels ``b f`` to the prediction of the clean frames."""
@@ -47,13 +52,18 @@ def levels(steps: int, *, shift: float = 1.0) -> Float[Tensor, " n"]:
     return shifted(torch.linspace(1.0, 0.0, steps + 1), shift=shift)
 
 
-def towards_clean(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """A grid of levels made denser towards 0: ``t^(2 - t)``.
+def towards_clean(grid: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """A coarse grid of levels made denser towards 0, as ``t^(1 + a (1 - t))``.
 
     The last step lands on a prediction, so what is missing at the level before it is missing for good:
-    from 0.25, pictures are soft. The first steps stay about where they are.
+    from 0.25, pictures are soft. ``a`` is 1, or less where the last level would come below
+    ``LAST_LEVEL``; a grid that reaches it by itself stays as it is. The first steps hardly move.
     """
-    return t ** (2.0 - t)
+    last = float(grid[-2])
+    if not LAST_LEVEL < last < 1.0:
+        return grid
+    strength = min(1.0, (math.log(LAST_LEVEL) / math.log(last) - 1.0) / (1.0 - last))
+    return grid ** (1.0 + strength * (1.0 - grid))
 
 
 def velocity_loss(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from worldgen.flow import (
+    LAST_LEVEL,
     MIN_TIME,
     levels,
     logit_normal_times,
@@ -165,10 +166,18 @@ def test_sampling_without_a_step_is_refused():
         levels(0)
 
 
-def test_a_grid_that_is_denser_towards_clean_keeps_its_ends():
-    even = levels(4)
-    grid = towards_clean(even)
-    torch.testing.assert_close(grid, torch.tensor([1.0, 0.698, 0.3536, 0.0884, 0.0]), atol=1e-3, rtol=0)
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 6, 8, 12, 16, 64])
+def test_a_grid_that_is_denser_towards_clean_keeps_its_ends_and_its_order(steps: int):
+    grid = towards_clean(levels(steps))
     assert (grid[:-1] > grid[1:]).all()
     assert grid[0] == 1.0
     assert grid[-1] == 0.0
+    assert (grid <= levels(steps)).all()
+
+
+def test_coarse_grids_end_closer_to_clean_and_fine_ones_stay():
+    torch.testing.assert_close(
+        towards_clean(levels(4)), torch.tensor([1.0, 0.698, 0.3536, 0.0884, 0.0]), atol=1e-3, rtol=0
+    )
+    assert float(towards_clean(levels(8))[-2]) == pytest.approx(LAST_LEVEL)
+    torch.testing.assert_close(towards_clean(levels(16)), levels(16), atol=0, rtol=0)
