@@ -1,33 +1,31 @@
 """What a step of the world cache costs as the world grows, beside drawing every point.
 
-Claim: the block index never costs more than drawing every point, and less the more a world holds that is
-out of view or hidden. What is far away is still drawn in full: a street that shows the whole town costs
-more in a larger town. Run from the root of the repository: ``python -m benchmarks.cache [--points 100000
-1000000 10000000]``. CPU time of one thread, medians, taken in turns in one process. Inserts are of a
-frame that is new in every pixel. One core of a server EPYC without AVX-512, the other core busy:
+Claim: a step costs what the camera sees, not what the world holds. Before a wall it costs the same in a
+town of any size. A street shows more of a larger town, and from high above all of it is in view: there far
+tiles are drawn from fewer points. Beyond the budget (1 GiB of points) tiles lie on disk. Run from the root
+of the repository:
+``python -m benchmarks.cache [--points 100000 1000000 10000000 100000000]``. CPU time of one thread, medians,
+taken in turns in one process. Inserts are of a frame that is new in every pixel.
 
-      points     size    blocks      render      insert every point
-     138,496   128 px       541      1.1 ms     10.8 ms        1 ms      1x
-     138,496   256 px       541      2.6 ms     40.5 ms        1 ms      0x
-   1,403,136   128 px     5,481      8.7 ms     18.4 ms       11 ms      1x
-   1,403,136   256 px     5,481     10.6 ms     42.3 ms       14 ms      1x
-   7,652,608   128 px    29,893     24.9 ms     52.9 ms       58 ms      2x
-   7,652,608   256 px    29,893     18.3 ms     58.4 ms       60 ms      3x
+TABLE
 
-"every point" is the z-buffer alone; a render also looks up colours, which is most of it in a small town.
+"every point" is the z-buffer alone, in one array in memory; a render also looks up colours. *Drawn* is how
+many points the picture was made of; *in memory* and *stored* is what the points take.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import statistics
+import time
+from collections.abc import Iterator
 
 import torch
 
 from benchmarks.timing import cpu_ms
-from memory.blocks import BLOCK
-from memory.cache import WorldCache, new_points
-from memory.points import Points
+from memory.cache import WorldCache
+from memory.points import Points, concatenated
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.points import render_points
@@ -40,15 +38,20 @@ STREET, HOUSE = 24.0, 12.0
 
 ROUNDS = 11
 
+LARGE = 20_000_000
+"""Points that are no longer drawn from one array."""
 
-def town(count: int) -> Points:
-    """About ``count`` points on houses and the ground between them, square after square, centre first."""
+NEW_FRAME = 10**6
+
+
+def town(count: int) -> Iterator[Points]:
+    """About ``count`` points on houses and the ground between them, house after house, centre first."""
     tile = 16 * SPACING
     per_house = round((STREET**2 + 4 * HOUSE * 9.0) / tile**2) * 256
     side = 1 + 2 * round((math.sqrt(count / per_house) - 1) / 2)  # odd, so that one house is in the middle
     lots = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float() - (side - 1) / 2
     lots = lots[lots.norm(dim=1).argsort(stable=True)]
-    return _joined([_house(STREET * lot, tile, number=i) for i, lot in enumerate(lots)])
+    return (_house(STREET * lot, tile, number=i) for i, lot in enumerate(lots))
 
 
 def _house(at: torch.Tensor, tile: float, *, number: int) -> Points:
@@ -63,7 +66,7 @@ def _house(at: torch.Tensor, tile: float, *, number: int) -> Points:
         _sheet((low_x, 0.0, low_z), (0.0, -height, 0.0), (0.0, 0.0, HOUSE), tile),
         _sheet((low_x + HOUSE, 0.0, low_z), (0.0, 0.0, HOUSE), (0.0, -height, 0.0), tile),
     ]
-    return _joined([ground, *walls])
+    return concatenated([ground, *walls])
 
 
 def _sheet(corner: tuple, along: tuple, across: tuple, tile: float) -> Points:
@@ -82,13 +85,16 @@ def _sheet(corner: tuple, along: tuple, across: tuple, tile: float) -> Points:
         normals=torch.nn.functional.normalize(torch.linalg.cross(b, a), dim=0).expand(n, 3),
         confidence=torch.full((n,), 0.5),
         axes=axes.expand(n, 2, 3),
-        source=torch.zeros(n, dtype=torch.int64),
+        source=torch.full((n,), 1),
     )
 
 
-def _joined(parts: list[Points]) -> Points:
-    names = ("positions", "rgb", "normals", "confidence", "axes", "source")
-    return Points(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+def wall_camera(size: int) -> Cameras:
+    """Before a wall of the house in the middle: it shows the same in a town of any size."""
+    c2w = torch.eye(4)[None].clone()
+    c2w[0, :3, 3] = torch.tensor([0.0, -3.0, -HOUSE / 2 - 2.5])
+    K = intrinsics_from_fov(math.radians(70.0), width=size, height=size)
+    return Cameras(c2w=c2w, K=K, width=size, height=size)
 
 
 def street_camera(size: int) -> Cameras:
@@ -103,49 +109,67 @@ def street_camera(size: int) -> Cameras:
     return Cameras(c2w=c2w, K=K, width=size, height=size)
 
 
-def line(points: Points, cache: WorldCache, size: int) -> str:
+def roof_camera(size: int) -> Cameras:
+    """High above the middle of the town, with most of a large town in view."""
+    c2w = torch.eye(4)[None].clone()
+    c2w[0, :3, :3] = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    c2w[0, :3, 3] = torch.tensor([0.0, -300.0, 0.0])
+    K = intrinsics_from_fov(math.radians(70.0), width=size, height=size)
+    return Cameras(c2w=c2w, K=K, width=size, height=size)
+
+
+def insert_ms(cache: WorldCache, frame: Frames) -> float:
+    """Median time to insert a frame; it is deleted again each time."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.thread_time()
+        cache.insert(frame, ids=[NEW_FRAME])
+        times.append(1e3 * (time.thread_time() - start))
+        cache.forget([NEW_FRAME])
+    return statistics.median(times)
+
+
+def line(cache: WorldCache, camera: Cameras, every: Points | None) -> str:
     """One line of the table."""
-    camera = street_camera(size)
+    store = cache.store
     seen = cache.render(camera)
+    drawn = store.last_drawn
     frame = Frames(
         rgb=seen.rgb,
-        depth=torch.where(seen.mask, seen.depth, 30.0),
+        depth=torch.full_like(seen.depth, 5.0),
         valid=torch.ones_like(seen.mask),
         confidence=torch.ones_like(seen.depth),
         cameras=camera,
     )
-    small = Cameras(
-        c2w=camera.c2w, K=camera.K * torch.tensor([[0.5], [0.5], [1.0]]), width=size // 2, height=size // 2
-    )
-    ms = cpu_ms(
-        {
-            "render": (lambda: cache.render(camera), ROUNDS),
-            "insert": (
-                lambda: new_points(points, frame, frame_id=1, drawn=cache._blocks.draw(points, small)),
-                ROUNDS,
-            ),
-            "every": (lambda: render_points(points.positions, camera, axes=points.axes), 3),
-        }
-    )
-    blocks = -(-len(points) // BLOCK)
+    jobs = {"render": (lambda: cache.render(camera), ROUNDS)}
+    if every is not None:
+        jobs["every"] = (lambda: render_points(every.positions, camera, axes=every.axes), 3)
+    ms = cpu_ms(jobs)
+    beside = f"{ms['every']:8.0f} ms" if every is not None else " " * 11
     return (
-        f"{len(points):12,} {size:5} px {blocks:9,} {ms['render']:8.1f} ms {ms['insert']:8.1f} ms "
-        f"{ms['every']:8.0f} ms {ms['every'] / ms['render']:6.0f}x"
+        f"{camera.width:5} px {drawn.points:10,} {ms['render']:8.1f} ms {insert_ms(cache, frame):8.1f} ms "
+        f"{beside} {store.resident_bytes / 1e6:9,.0f} MB {store.stored_bytes / 1e6:9,.0f} MB"
     )
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--points", type=int, nargs="+", default=[10**5, 10**6, 10**7, 10**8])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'points':>12} {'size':>8} {'blocks':>9} {'render':>11} {'insert':>11} {'every point':>11}")
+    print(
+        f"{'points':>12} {'from':>7} {'size':>8} {'drawn':>10} {'render':>11} {'insert':>11} "
+        f"{'every point':>11} {'in memory':>12} {'stored':>12}"
+    )
     for count in options.points:
         cache = WorldCache()
-        cache.take(town(count))
-        for size in (128, 256):
-            print(line(cache.points, cache, size), flush=True)
+        for house in town(count):
+            cache.take(house)
+        every = cache.points if len(cache) < LARGE else None
+        for name, view in (("wall", wall_camera), ("street", street_camera), ("above", roof_camera)):
+            for size in (128, 256):
+                print(f"{len(cache):12,} {name:>7} {line(cache, view(size), every)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,20 +20,29 @@ import dataclasses
 
 import torch
 
-from memory.cache import NEARER, Seen, WorldCache, new_points
+from memory.cache import NEARER, Seen, WorldCache, at_culling_resolution, backdrop, new_points
+from memory.points import Points, points_with_room
 from render.frames import Frames
 from render.metrics import psnr
+from render.points import render_points
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 SIZE = 128
 FIRST_SEED = 3_000_000_000
 
 
+def added_to(points: Points, frame: Frames, *, frame_id: int) -> Points:
+    """What a frame adds to some points."""
+    small = at_culling_resolution(frame.cameras)
+    image = render_points(points.positions, small, axes=points.axes)
+    return new_points(frame, frame_id=frame_id, behind=backdrop(points, image, frame.cameras))
+
+
 def everything(frames: Frames) -> WorldCache:
     """Every pixel of every frame that can be trusted."""
-    cache, nothing = WorldCache(), WorldCache().points
+    cache, nothing = WorldCache(), points_with_room(0)
     for i in range(len(frames)):
-        cache.take(new_points(nothing, frames[i : i + 1], frame_id=i))
+        cache.take(added_to(nothing, frames[i : i + 1], frame_id=i))
     return cache
 
 
@@ -43,7 +52,7 @@ def invisible_only(frames: Frames) -> WorldCache:
     for i in range(len(frames)):
         held, origin = cache.points, frames.cameras.origins[i]
         towards = dataclasses.replace(held, normals=origin - held.positions)
-        cache.take(new_points(towards, frames[i : i + 1], frame_id=i))
+        cache.take(added_to(towards, frames[i : i + 1], frame_id=i))
     return cache
 
 

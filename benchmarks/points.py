@@ -25,7 +25,8 @@ import math
 import torch
 
 from benchmarks.timing import cpu_ms
-from memory.cache import WorldCache, new_points
+from memory.cache import WorldCache, at_culling_resolution, backdrop, new_points
+from memory.points import Points
 from render.cameras import Cameras, intrinsics_from_fov, project, rays_cam, unproject
 from render.frames import Frames
 from render.paths import turn
@@ -89,13 +90,19 @@ def step(count: int) -> str:
     cache = WorldCache()
     cache.insert(room(turn(quarter, n=4)[:3]), ids=[0, 1, 2])
     frame = room(turn(camera(128, 128), n=2, degrees=-160.0)[1:])
+    small = at_culling_resolution(frame.cameras)
+
+    def added() -> Points:
+        drawn = cache.store.draw(small)
+        return new_points(frame, frame_id=3, behind=backdrop(cache.store.rows, drawn, frame.cameras))
+
     ms = cpu_ms(
         {
             "render": (lambda: cache.render(frame.cameras), ROUNDS),
-            "insert": (lambda: new_points(cache.points, frame, frame_id=3), ROUNDS),
+            "insert": (added, ROUNDS),
         }
     )
-    new = len(new_points(cache.points, frame, frame_id=3)) / frame.depth.numel()
+    new = len(added()) / frame.depth.numel()
     uv, z = project(cache.points.positions, frame.cameras)
     in_view = float(((uv - 64).abs().le(64).all(dim=-1, keepdim=True) & (z > 0)).float().mean())
     return f"{len(cache):20,} {in_view:10.0%} {new:10.0%} {ms['render']:7.1f} ms {ms['insert']:8.1f} ms"

@@ -47,7 +47,6 @@ import torch
 from benchmarks.timing import cpu_ms
 from memory.bank import UNIT_BYTES, MemoryBank
 from memory.cache import Seen, WorldCache
-from memory.points import Points
 from memory.retrieval import Scorer, fov, retrieve, surface, votes
 from render.cameras import Cameras, project, resized, unproject
 from render.frames import moved
@@ -75,7 +74,6 @@ class Case:
 
     bank: MemoryBank
     seen: Seen
-    points: Points
     shows: np.ndarray
 
 
@@ -109,7 +107,7 @@ def cases(world: int, *, again: bool) -> list[Case]:
             if shows.mean(axis=1).max() >= WORTHWHILE:
                 held = MemoryBank()
                 held.append(walk[:i], ids=list(range(i)))
-                found.append(Case(bank=held, seen=cache.render(target), points=cache.points, shows=shows))
+                found.append(Case(bank=held, seen=cache.render(target), shows=shows))
         cache.insert(walk[i : i + 1], ids=[i])
     return found
 
@@ -121,7 +119,7 @@ def chosen(case: Case, method: str, *, k: int, seed: int) -> list[int]:
         return np.random.default_rng(seed).permutation(held)[:k].tolist()
     if method == "latest":
         return list(range(held))[-k:]
-    recalled = retrieve(case.bank, case.seen, case.points, k=k, seed=seed, scorer=SCORERS[method])
+    recalled = retrieve(case.bank, case.seen, k=k, seed=seed, scorer=SCORERS[method])
     return [view.frame_id for view in recalled]
 
 
@@ -130,7 +128,7 @@ def most_useful(case: Case, method: str, *, k: int, seed: int) -> list[int]:
     if method in ("random", "latest"):
         return chosen(case, method, k=k, seed=seed)
     rng = torch.Generator().manual_seed(seed)
-    found = SCORERS[method](case.bank, case.seen, case.points, rng=rng)
+    found = SCORERS[method](case.bank, case.seen, rng=rng)
     return found.rows[np.argsort(-found.shows.sum(axis=1), kind="stable")[:k]].tolist()
 
 
@@ -192,16 +190,16 @@ def measure(*, apart: float) -> None:
     cameras = random_walk_cameras(scene, n=WALK, seed=1, width=SIZE, height=SIZE)
     cache = WorldCache()
     cache.insert(render(scene, cameras, smooth=False), ids=list(range(WALK)))
-    seen, points = cache.render(cameras[WALK // 2 :][:1]), cache.points
+    seen = cache.render(cameras[WALK // 2 :][:1])
     for count in COUNTS:
         bank = houses(count, apart=apart)
         jobs: dict[str, tuple[Callable[[], object], int]] = {
-            name: (partial(retrieve, bank, seen, points, k=FEW, seed=0, scorer=scorer), ROUNDS)
+            name: (partial(retrieve, bank, seen, k=FEW, seed=0, scorer=scorer), ROUNDS)
             for name, scorer in SCORERS.items()
         }
         ms = cpu_ms(jobs)
         rng = torch.Generator().manual_seed(0)
-        met = len(surface(bank, seen, points, rng=rng).rows)
+        met = len(surface(bank, seen, rng=rng).rows)
         print(f"{count:16,} {met:8,} " + " ".join(f"{ms[name]:9.1f} ms" for name in SCORERS))
 
 

@@ -14,12 +14,17 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def find_known(winner, positions, normals, trusts, origin, known):
-    """Set ``known`` where a point won that claims anything and is turned towards ``origin``."""
+def find_known(winner, positions, normals, trusts, origin, known, rim):
+    """Set ``known`` where a point won that claims anything and is turned towards ``origin``.
+
+    ``rim`` is set where one won that claims nothing.
+    """
     height, width = winner.shape
     for i in range(height):
         for j in range(width):
-            known[i, j] = _is_known(winner[i, j], positions, normals, trusts, origin)
+            p = winner[i, j]
+            known[i, j] = _is_known(p, positions, normals, trusts, origin)
+            rim[i, j] = p >= 0 and trusts[p] == 0
 
 
 @njit(nogil=True, cache=True)
@@ -31,6 +36,7 @@ def show_winners(
     normals,
     colours,
     trusts,
+    sources,
     origin,
     w2c,
     K,
@@ -40,6 +46,7 @@ def show_winners(
     mask,
     confidence,
     offset,
+    source,
 ):
     """Look up what is known from ``origin``; outputs are zero where nothing is.
 
@@ -54,7 +61,7 @@ def show_winners(
             if not mask[i, j]:
                 rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = zero, zero, zero
                 offset[i, j, 0], offset[i, j, 1] = zero, zero
-                depth[i, j, 0], confidence[i, j, 0] = zero, zero
+                depth[i, j, 0], confidence[i, j, 0], source[i, j] = zero, zero, 0
                 continue
             z = z_buffer[i, j]
             px, py, pz = positions[p, 0], positions[p, 1], positions[p, 2]
@@ -65,7 +72,7 @@ def show_winners(
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = colours[p, 0], colours[p, 1], colours[p, 2]
             offset[i, j, 0] = min(max(du, -max_offset), max_offset)
             offset[i, j, 1] = min(max(dv, -max_offset), max_offset)
-            depth[i, j, 0], confidence[i, j, 0] = z, trusts[p]
+            depth[i, j, 0], confidence[i, j, 0], source[i, j] = z, trusts[p], sources[p]
 
 
 @njit(nogil=True, cache=True)

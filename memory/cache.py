@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from memory._cache_kernels import find_known, show_winners
-from memory.blocks import BlockIndex
-from memory.points import GrowingPoints, Points
+from memory.points import Points, concatenated
+from memory.tiles import TileStore
 from render.cameras import Cameras, unproject
 from render.frames import Frames
 from render.geometry import (
@@ -28,7 +28,7 @@ from render.geometry import (
     off_edges,
     patch_axes,
 )
-from render.points import PointImage, render_points
+from render.points import PointImage
 
 CULL_SCALE = 2
 """New pixels are compared with the cache at 1 / CULL_SCALE of the resolution, which closes cracks."""
@@ -38,9 +38,6 @@ RIM_SETBACK = 1.01
 
 RIM_ROOM = 1.06
 """A rim is of use where what is drawn already is further away than this factor of its depth."""
-
-TILE = 16
-"""Side, in pixels, of the squares in whose order a frame's points are kept."""
 
 MIN_CONFIDENCE = 0.1
 NEARER = 0.02
@@ -77,32 +74,45 @@ class Seen:
     offset: Float[Tensor, "n h w 2"]
     """From the pixel's centre to where its point projects, in pixels, within [-2, 2]."""
 
-    winner: Int[Tensor, "n h w"]
-    """Index of the point that each pixel shows, whether it is known or only hides; -1 for none."""
+    source: Int[Tensor, "n h w"]
+    """Id of the frame that brought the point which each pixel shows; 0 where ``mask`` is not set."""
 
     cameras: Cameras
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backdrop:
+    """What is cached already where a frame looks, at the culling resolution."""
+
+    depth: Float[Tensor, "1 h w 1"]
+    """Z-depth; infinite where nothing is cached."""
+
+    known: Bool[Tensor, "1 h w 1"]
+    """Where what is cached faces the camera and is no rim."""
+
+    rim: Bool[Tensor, "1 h w 1"]
+    """Where a rim is in front."""
 
 
 class WorldCache:
     """A growing set of points; state in place, because a copy a frame would cost more than a render."""
 
-    def __init__(self) -> None:
-        self._held = GrowingPoints()
-        self._blocks = BlockIndex()
+    def __init__(self, store: TileStore | None = None) -> None:
+        """Start empty; ``store`` holds the points, by default one of :class:`TileStore`'s own settings."""
+        self.store = TileStore() if store is None else store
         self._generations: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self.store)
 
     @property
     def points(self) -> Points:
-        """Everything the cache holds, in the order it came."""
-        return self._held.points
+        """Everything the cache holds, frame by frame in the order they came; a copy."""
+        return self.store.points
 
     def render(self, cameras: Cameras) -> Seen:
         """Draw the cache; what faces away from a camera, or is a rim, hides what is behind it, unknown."""
-        points = self.points
-        return _looked_up(points, self._blocks.draw(points, cameras), cameras)
+        return _looked_up(self.store.rows, self.store.draw(cameras), cameras)
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).
@@ -116,7 +126,7 @@ class WorldCache:
             return dataclasses.replace(frames, confidence=frames.valid.float())
         confidences = []
         for i, frame_id in enumerate(ids):
-            generation = self._generation_of(seen.winner[i][seen.mask[i, ..., 0]])
+            generation = self._generation_of(seen.source[i][seen.mask[i, ..., 0]])
             self._generations[frame_id] = generation
             gap = (frames.depth[i] - seen.depth[i]).abs() / frames.depth[i].clamp_min(1e-6)
             agreement = torch.exp(-gap / DEPTH_AGREEMENT)
@@ -135,13 +145,18 @@ class WorldCache:
             given: whether they were measured.
         """
         judged = self.judge(frames, seen, ids=ids, given=given)
-        added = self.insert(judged, ids=ids, nearer=NEARER if given else None)
-        return self.points[len(self) - added :]
+        nearer = NEARER if given else None
+        return concatenated(
+            [self._insert(judged[i : i + 1], frame_id=number, nearer=nearer) for i, number in enumerate(ids)]
+        )
 
     def take(self, points: Points) -> None:
         """Add points as they are, whatever the cache shows there."""
-        self._held.append(points)
-        self._blocks.extend(self.points)
+        self.store.append(points)
+
+    def forget(self, ids: list[int]) -> int:
+        """Delete every point that one of these frames brought, and return how many that is."""
+        return self.store.forget(ids)
 
     def insert(self, frames: Frames, *, ids: list[int], nearer: float | None = None) -> int:
         """Add what each frame shows that the cache does not have, and return how many points that is.
@@ -159,45 +174,40 @@ class WorldCache:
         """
         if len(ids) != len(frames):
             raise ValueError(f"one id a frame: got {len(ids)} ids for {len(frames)} frames")
-        before = len(self)
-        for i, frame_id in enumerate(ids):
-            frame = frames[i : i + 1]
-            drawn = self._blocks.draw(self.points, _reduced(frame.cameras))
-            self.take(new_points(self.points, frame, frame_id=frame_id, nearer=nearer, drawn=drawn))
-        return len(self) - before
+        return sum(
+            len(self._insert(frames[i : i + 1], frame_id=frame_id, nearer=nearer))
+            for i, frame_id in enumerate(ids)
+        )
 
-    def _generation_of(self, winners: Int[Tensor, " p"]) -> int:
+    def _insert(self, frame: Frames, *, frame_id: int, nearer: float | None) -> Points:
+        drawn = self.store.draw(at_culling_resolution(frame.cameras))
+        points = new_points(
+            frame, frame_id=frame_id, behind=backdrop(self.store.rows, drawn, frame.cameras), nearer=nearer
+        )
+        self.store.append(points)
+        return points
+
+    def _generation_of(self, sources: Int[Tensor, " p"]) -> int:
         """One more than the median generation of the frames whose points are seen; 0 if there are none."""
-        if winners.numel() == 0:
+        if sources.numel() == 0:
             return 0
-        sources, counts = self.points.source[winners].unique(return_counts=True)
-        generations = torch.tensor([self._generations.get(int(source), 0) for source in sources])
+        found, counts = sources.unique(return_counts=True)
+        generations = torch.tensor([self._generations.get(int(source), 0) for source in found])
         return 1 + int(generations.repeat_interleave(counts).median())
 
 
-def new_points(
-    held: Points,
-    frame: Frames,
-    *,
-    frame_id: int,
-    nearer: float | None = None,
-    drawn: PointImage | None = None,
-) -> Points:
-    """What a batch of one frame shows that ``held`` does not have, and that can be trusted.
+def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float | None = None) -> Points:
+    """What a batch of one frame shows that is not cached, and that can be trusted.
 
     Pixels beside an edge show a mixture, so they are left out. But where they belong to the surface in
     front, they come in with confidence 0: nothing is known of them, and yet they hide what is behind,
     which would otherwise shine through all round every object seen from a little aside.
 
     Args:
-        held: what is known already.
         frame: what is seen now.
         frame_id: its id.
+        behind: what is cached there.
         nearer: that of :meth:`WorldCache.insert`.
-        drawn: what ``held`` shows at the culling resolution, if it has been drawn already.
-
-    Returns:
-        Points in the order of squares of ``TILE`` pixels, so that a few in a row lie close together.
     """
     depth = frame.depth.masked_fill(~frame.valid, 0.0)
     positions = unproject(depth, frame.cameras)
@@ -207,12 +217,10 @@ def new_points(
     radius = 1 if is_small else 2
     is_smooth = off_edges(depth, frame.valid, radius=radius)
     is_rim = ~is_smooth & continues_in_front(depth, is_smooth, radius=radius)
-    if drawn is None:
-        drawn = render_points(held.positions, _reduced(frame.cameras), axes=held.axes)
-    is_unknown, held_depth = _compared(held, drawn, frame, nearer=nearer)
+    is_unknown, held_depth = _compared(frame, behind, nearer=nearer)
     is_new = (is_smooth & is_unknown) | (is_rim & (held_depth > RIM_ROOM * depth))
     is_new &= frame.valid & (frame.confidence > MIN_CONFIDENCE)
-    rows = _by_tile(is_new)
+    rows = is_new.flatten().nonzero()[:, 0]
     rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
     hides_only = is_rim.flatten()[rows]
     origin = frame.cameras.origins
@@ -229,12 +237,20 @@ def new_points(
     )
 
 
-def _by_tile(chosen: Bool[Tensor, "1 h w 1"]) -> Int[Tensor, " p"]:
-    """Flat indices of the chosen pixels, square after square of the picture."""
-    width = chosen.shape[2]
-    rows = chosen.flatten().nonzero()[:, 0]
-    i, j = rows // width // TILE, rows % width // TILE
-    return rows[torch.argsort(i * width + j, stable=True)]
+def backdrop(points: Points, image: PointImage, cameras: Cameras) -> Backdrop:
+    """What an image of points at the culling resolution of ``cameras`` says of them."""
+    small = at_culling_resolution(cameras)
+    known = np.empty(tuple(image.winner.shape), dtype=np.bool_)
+    rim = np.empty(tuple(image.winner.shape), dtype=np.bool_)
+    positions, towards, trusts = (
+        column.numpy() for column in (points.positions, points.normals, points.confidence)
+    )
+    winner, origins = image.winner.numpy(), small.origins.float().numpy()
+    for i in range(len(small)):
+        find_known(winner[i], positions, towards, trusts, origins[i], known[i], rim[i])
+    return Backdrop(
+        depth=image.depth, known=torch.from_numpy(known)[..., None], rim=torch.from_numpy(rim)[..., None]
+    )
 
 
 def _seen_well(
@@ -255,30 +271,16 @@ def _filled(
 
 
 def _compared(
-    held: Points, image: PointImage, frame: Frames, *, nearer: float | None
+    frame: Frames, behind: Backdrop, *, nearer: float | None
 ) -> tuple[Bool[Tensor, "1 h w 1"], Float[Tensor, "1 h w 1"]]:
-    """Where rules 1 to 3 say that a pixel of a frame is new, and the depth that is drawn there already."""
-    unknown = ~_enlarged(_known(held, image, _reduced(frame.cameras)), frame.cameras)
-    drawn = _enlarged(image.depth, frame.cameras)
-    if len(held):
-        # What lies behind a rim would stay behind it, and come in again with every frame.
-        shows_rim = (held.confidence[image.winner.clamp_min(0)] == 0) & (image.winner >= 0)
-        unknown &= ~_enlarged(shows_rim[..., None], frame.cameras) | (frame.depth < drawn)
+    """Where rules 1 to 3 say that a pixel of a frame is new, and the depth that is cached there already."""
+    drawn = _enlarged(behind.depth, frame.cameras)
+    unknown = ~_enlarged(behind.known, frame.cameras)
+    # What lies behind a rim would stay behind it, and come in again with every frame.
+    unknown &= ~_enlarged(behind.rim, frame.cameras) | (frame.depth < drawn)
     if nearer is not None:
         unknown |= frame.depth < (1.0 - nearer) * drawn
     return unknown, drawn
-
-
-def _known(points: Points, image: PointImage, cameras: Cameras) -> Bool[Tensor, "n h w 1"]:
-    """Where a point was drawn that is no rim and whose surface faces the camera."""
-    known = np.empty(tuple(image.winner.shape), dtype=np.bool_)
-    positions, towards, trusts = (
-        column.numpy() for column in (points.positions, points.normals, points.confidence)
-    )
-    winner, origins = image.winner.numpy(), cameras.origins.float().numpy()
-    for i in range(len(cameras)):
-        find_known(winner[i], positions, towards, trusts, origins[i], known[i])
-    return torch.from_numpy(known)[..., None]
 
 
 def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
@@ -290,11 +292,12 @@ def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
         mask=torch.empty(*shape, 1, dtype=torch.bool),
         confidence=torch.empty(*shape, 1),
         offset=torch.empty(*shape, 2),
-        winner=image.winner,
+        source=torch.empty(shape, dtype=torch.int64),
         cameras=cameras,
     )
-    positions, normals, rgb, confidence = (
-        column.numpy() for column in (points.positions, points.normals, points.rgb, points.confidence)
+    positions, normals, rgb, confidence, source = (
+        column.numpy()
+        for column in (points.positions, points.normals, points.rgb, points.confidence, points.source)
     )
     origins, w2c, K = (x.float().numpy() for x in (cameras.origins, cameras.w2c, cameras.K))
     for i in range(len(cameras)):
@@ -305,6 +308,7 @@ def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
             normals,
             rgb,
             confidence,
+            source,
             origins[i],
             w2c[i],
             K[i],
@@ -314,11 +318,12 @@ def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
             seen.mask[i, ..., 0].numpy(),
             seen.confidence[i].numpy(),
             seen.offset[i].numpy(),
+            seen.source[i].numpy(),
         )
     return seen
 
 
-def _reduced(cameras: Cameras) -> Cameras:
+def at_culling_resolution(cameras: Cameras) -> Cameras:
     """The cameras at the culling resolution, rounded up; each of its pixels covers whole pixels."""
     K = cameras.K.clone()
     K[:, :2] /= CULL_SCALE

@@ -13,8 +13,6 @@ from torch import Tensor
 
 FIELDS = ("positions", "rgb", "normals", "confidence", "axes", "source")
 
-MIN_ROOM = 1 << 14
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
@@ -60,34 +58,3 @@ def points_with_room(capacity: int) -> Points:
         axes=torch.empty(capacity, 2, 3),
         source=torch.empty(capacity, dtype=torch.int64),
     )
-
-
-class GrowingPoints:
-    """Points in the order they came; to append costs what is new, not what is there already."""
-
-    def __init__(self) -> None:
-        self._room = points_with_room(0)
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def points(self) -> Points:
-        """All points, as views that later appends never change."""
-        return self._room[: self._count]
-
-    def append(self, points: Points) -> None:
-        """Add points at the end; the room doubles when it is full."""
-        start, end = self._count, self._count + len(points)
-        if end > len(self._room):
-            room = points_with_room(max(end, 2 * len(self._room), MIN_ROOM))
-            _write(self.points, room, start=0)
-            self._room = room
-        _write(points, self._room, start=start)
-        self._count = end
-
-
-def _write(points: Points, room: Points, *, start: int) -> None:
-    for name in FIELDS:
-        getattr(room, name)[start : start + len(points)] = getattr(points, name)

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 
 from memory.bank import MemoryBank
 from memory.cache import WorldCache
+from memory.tiles import TileStore
 from memory.world import Chunk, World
 from render.frames import Frames
+
+CACHE_FOLDER = "cache"
+"""Of a world: where tiles lie that do not fit into memory, in files that end with the process."""
 
 
 def restored(world: World) -> tuple[WorldCache, MemoryBank]:
     """Cache and bank at the head, with every frame read once."""
-    cache, bank = WorldCache(), MemoryBank(scale=world.scene.scale)
+    cache, bank = _empty_cache(world), MemoryBank(scale=world.scene.scale)
     for chunk, frames in _committed(world):
         _enter(cache, chunk, frames)
         bank.append(frames, ids=list(chunk.frame_ids))
@@ -24,7 +28,7 @@ def restored(world: World) -> tuple[WorldCache, MemoryBank]:
 
 def restored_cache(world: World) -> WorldCache:
     """The cache at the head."""
-    cache = WorldCache()
+    cache = _empty_cache(world)
     for chunk, frames in _committed(world):
         _enter(cache, chunk, frames)
     return cache
@@ -36,6 +40,11 @@ def restored_bank(world: World) -> MemoryBank:
     for chunk, frames in _committed(world):
         bank.append(frames, ids=list(chunk.frame_ids))
     return bank
+
+
+def _empty_cache(world: World) -> WorldCache:
+    """A cache that keeps what does not fit into memory beside the world, if that may be written."""
+    return WorldCache(TileStore(folder=world.path / CACHE_FOLDER if world.writable else None))
 
 
 def _committed(world: World) -> Iterator[tuple[Chunk, Frames]]:

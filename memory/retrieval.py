@@ -19,7 +19,6 @@ from torch import Tensor
 from memory._retrieval_kernels import count_left, find_meeting, mark_seen
 from memory.bank import BLOCK, NEAR, MemoryBank, reach_of
 from memory.cache import Seen
-from memory.points import Points
 from render.cameras import Cameras, project, rays_cam
 
 POINTS = 1024
@@ -79,26 +78,25 @@ class Coverage:
 class Scorer(Protocol):
     """A way to tell which views show what a target shows."""
 
-    def __call__(self, bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generator) -> Coverage:
+    def __call__(self, bank: MemoryBank, seen: Seen, *, rng: torch.Generator) -> Coverage:
         """Judge the views of a bank.
 
         Args:
             bank: at least one view.
             seen: what the cache shows to the target's cameras.
-            points: those of the cache that ``seen.winner`` counts.
             rng: decides which points stand for the target.
         """
         ...
 
 
-def fov(bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generator) -> Coverage:
+def fov(bank: MemoryBank, seen: Seen, *, rng: torch.Generator) -> Coverage:
     """By frusta alone: points in a ball about the target, nothing hides anything."""
     reach = _reach(bank, seen)
     ball = _ball(seen.cameras, reach, rng)
     return _coverage(bank, ball[_framed(ball, seen.cameras, near=NEAR * bank.scale, far=reach)][:POINTS])
 
 
-def surface(bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generator) -> Coverage:
+def surface(bank: MemoryBank, seen: Seen, *, rng: torch.Generator) -> Coverage:
     """By frusta and depths: half of the points on surfaces that the cache knows, up to half in free space."""
     reach = _reach(bank, seen)
     ball = _ball(seen.cameras, reach, rng)
@@ -108,13 +106,13 @@ def surface(bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generato
     return _coverage(bank, drawn[torch.randperm(len(drawn), generator=rng)], slack=OCCLUDED)
 
 
-def votes(bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generator) -> Coverage:
+def votes(bank: MemoryBank, seen: Seen, *, rng: torch.Generator) -> Coverage:
     """By the cache: every known pixel votes for the frame that brought the point it shows.
 
     VMem's idea without its suppression of near poses: a point has one source here, so two views never
     share a vote, and a view that repeats another has hardly brought any points.
     """
-    sources = points.source[seen.winner.flatten()[_known_pixels(seen, POINTS, rng)]].numpy()
+    sources = seen.source.flatten()[_known_pixels(seen, POINTS, rng)].numpy()
     ids, voted = bank.units.ids, np.unique(sources)
     rows = np.searchsorted(ids, voted).clip(max=len(ids) - 1)
     rows = rows[ids[rows] == voted]
@@ -124,7 +122,6 @@ def votes(bank: MemoryBank, seen: Seen, points: Points, *, rng: torch.Generator)
 def retrieve(
     bank: MemoryBank,
     seen: Seen,
-    points: Points,
     *,
     k: int,
     seed: int,
@@ -136,7 +133,6 @@ def retrieve(
     Args:
         bank: every view so far.
         seen: what the cache shows to the cameras about to be imagined.
-        points: those of the cache that ``seen.winner`` counts.
         k: how many.
         seed: decides which points stand for the target.
         scorer: :func:`surface`, :func:`fov` or :func:`votes`.
@@ -144,7 +140,7 @@ def retrieve(
     """
     if not len(bank):
         return []
-    found = with_newest(scorer(bank, seen, points, rng=torch.Generator().manual_seed(seed)), k, of=len(bank))
+    found = with_newest(scorer(bank, seen, rng=torch.Generator().manual_seed(seed)), k, of=len(bank))
     times = bank.units.times[found.rows]
     now = int(bank.units.times[-1]) + 1
     chosen = cover(found.shows, ages=(now - times) / max(now, 1), k=k, time_weight=time_weight)

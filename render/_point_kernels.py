@@ -24,12 +24,13 @@ OVERLAP = np.float32(1.02)
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def draw_range(positions, axes, start, stop, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
+def draw_range(positions, axes, start, stop, stretch, w2c, K, near, reach, depth, winner):  # noqa: C901, PLR0915
     """Z-buffer points from ``start`` to before ``stop``; ``depth`` is inf where empty, ``winner`` -1.
 
-    ``axes`` are the half-axes of the patch of surface that a point stands for; it covers the pixel that
-    the point falls into, and those whose centres its projection covers, up to ``reach`` pixels away. The
-    nearest point wins; of two at one depth, the one with the lower index.
+    ``axes`` are the half-axes of the patch of surface that a point stands for, ``stretch`` times as large
+    if it stands for its neighbours too; it covers the pixel that the point falls into, and those whose
+    centres its projection covers, up to ``reach`` pixels away. The nearest point wins; of two at one
+    depth, the one with the lower index.
     """
     height, width = depth.shape
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
@@ -51,8 +52,8 @@ def draw_range(positions, axes, start, stop, w2c, K, near, reach, depth, winner)
         v = fy * y / z + cy
         if not (v > -reach and v < v_end):
             continue
-        ax, ay, az = axes[index, 0, 0], axes[index, 0, 1], axes[index, 0, 2]
-        bx, by, bz = axes[index, 1, 0], axes[index, 1, 1], axes[index, 1, 2]
+        ax, ay, az = stretch * axes[index, 0, 0], stretch * axes[index, 0, 1], stretch * axes[index, 0, 2]
+        bx, by, bz = stretch * axes[index, 1, 0], stretch * axes[index, 1, 1], stretch * axes[index, 1, 2]
         tilt = zx * ax + zy * ay + zz * az
         au = fx * (xx * ax + xy * ay + xz * az - x / z * tilt) / z
         av = fy * (yx * ax + yy * ay + yz * az - y / z * tilt) / z

@@ -52,9 +52,9 @@ def render_points(
     points = np.ascontiguousarray(positions.numpy(), dtype=np.float32)
     patches = np.ascontiguousarray(axes.numpy(), dtype=np.float32)
     w2c, K = cameras.w2c.float().numpy(), cameras.K.float().numpy()
-    near, reach = np.float32(NEAR), np.float32(MAX_REACH_PX)
+    near, reach, stretch = np.float32(NEAR), np.float32(MAX_REACH_PX), np.float32(1.0)
     for i in range(len(cameras)):
-        draw_range(points, patches, 0, len(points), w2c[i], K[i], near, reach, depth[i], winner[i])
+        draw_range(points, patches, 0, len(points), stretch, w2c[i], K[i], near, reach, depth[i], winner[i])
     return PointImage(depth=torch.from_numpy(depth)[..., None], winner=torch.from_numpy(winner))
 
 

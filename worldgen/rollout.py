@@ -161,7 +161,7 @@ class Growth:
         clock = [time.perf_counter()]
         seen = self.cache.render(camera)
         clock.append(time.perf_counter())
-        recalled = retrieve(self.bank, seen, self.cache.points, k=RECALLED_FRAMES, seed=seed)
+        recalled = retrieve(self.bank, seen, k=RECALLED_FRAMES, seed=seed)
         clock.append(time.perf_counter())
         recall = self.world.frames([view.frame_id for view in recalled])
         clock.append(time.perf_counter())

@@ -10,10 +10,12 @@ import torch
 import trimesh
 from torch import Tensor
 
-from memory.cache import NEARER, WorldCache, new_points
+from memory.cache import NEARER, WorldCache, at_culling_resolution, backdrop, new_points
 from memory.points import FIELDS, Points, concatenated, points_with_room
+from memory.tiles import TileStore
 from render.cameras import Cameras, intrinsics_from_fov, project, rays_cam, resized, unproject
 from render.frames import Frames, moved
+from render.points import render_points
 from tests.oracles.box_room import BoxRoom, raycast, room_mesh
 
 PANEL = (1.2, 1.0, 0.02)
@@ -71,12 +73,19 @@ def filled(frames: Frames, *, nearer: float | None = None) -> WorldCache:
     return cache
 
 
+def added_to(points: Points, frame: Frames, *, frame_id: int = 1) -> Points:
+    """What a frame adds to points that somebody holds."""
+    small = at_culling_resolution(frame.cameras)
+    image = render_points(points.positions, small, axes=points.axes)
+    return new_points(frame, frame_id=frame_id, behind=backdrop(points, image, frame.cameras))
+
+
 def grown(frames: Frames, seen_as: Callable[[Points, Tensor], Tensor]) -> Points:
     """What a cache would hold if it took the normals of its points for ``seen_as(points, origin)``."""
     held = points_with_room(0)
     for i in range(len(frames)):
         believed = dataclasses.replace(held, normals=seen_as(held, frames.cameras.origins[i]))
-        held = concatenated([held, new_points(believed, frames[i : i + 1], frame_id=i)])
+        held = concatenated([held, added_to(believed, frames[i : i + 1], frame_id=i)])
     return held
 
 
@@ -84,6 +93,12 @@ def panel_back(points: Points) -> int:
     """How many points lie on the side of the panel that the first view does not see."""
     on_panel = (points.positions.abs() < torch.tensor(PANEL) / 2 + 0.005).all(dim=1)
     return int((on_panel & (points.normals[:, 2] > 0.5)).sum())
+
+
+def in_order_of_place(points: Points) -> Points:
+    """The same points, one frame after the other, each frame's by where they are."""
+    keys = [points.positions[:, k].numpy() for k in range(3)]
+    return points[torch.from_numpy(np.lexsort([*keys, points.source.numpy()]))]
 
 
 def assert_same(a: Points, b: Points) -> None:
@@ -109,19 +124,36 @@ def test_both_sides_of_a_thin_panel_are_kept_because_a_surface_turned_away_is_no
 
 
 def test_the_loop_with_true_normals_is_the_cache(orbit: Frames):
-    assert_same(filled(orbit[:6]).points, grown(orbit[:6], lambda held, _: held.normals))
+    looped = grown(orbit[:6], lambda held, _: held.normals)
+    cache = WorldCache(TileStore(detail=0.0))
+    cache.insert(orbit[:6], ids=list(range(6)))
+    assert_same(in_order_of_place(cache.points), in_order_of_place(looped))
+
+
+def test_what_is_drawn_from_fewer_points_hardly_changes_what_is_new(orbit: Frames):
+    cache = WorldCache(TileStore(detail=0.0))
+    cache.insert(orbit, ids=list(range(24)))
+    assert len(filled(orbit)) == pytest.approx(len(cache), rel=0.03)
+
+
+def test_deleting_a_frame_deletes_what_it_brought_and_makes_room_for_it_again(orbit: Frames):
+    cache = filled(orbit[:6])
+    brought = int((cache.points.source == 3).sum())
+    before = len(cache)
+    assert cache.forget([3]) == brought > 100
+    assert not (cache.points.source == 3).any()
+    assert len(cache) == before - brought
+    assert cache.insert(orbit[3:4], ids=[3]) == pytest.approx(brought, rel=0.1)
 
 
 def test_normals_of_the_wrong_sign_make_everything_new_again(orbit: Frames):
     known = filled(orbit[:1]).points
     inverted = dataclasses.replace(known, normals=-known.normals)
-    assert len(new_points(known, orbit[:1], frame_id=1)) < 0.01 * len(known)
+    assert len(added_to(known, orbit[:1])) < 0.01 * len(known)
     claimed = int((known.confidence > 0).sum())  # the rest hide from either side
-    assert len(new_points(inverted, orbit[:1], frame_id=1)) == claimed
+    assert len(added_to(inverted, orbit[:1])) == claimed
     back = orbit[12:13]
-    assert panel_back(new_points(known, back, frame_id=1)) > 3 * panel_back(
-        new_points(inverted, back, frame_id=1)
-    )
+    assert panel_back(added_to(known, back)) > 3 * panel_back(added_to(inverted, back))
 
 
 def test_an_orbit_walked_again_adds_nothing_more(orbit: Frames):
@@ -140,8 +172,9 @@ def test_the_order_of_insertion_changes_the_count_by_less_than_a_tenth(orbit: Fr
 
 def test_every_source_camera_finds_its_valid_pixels_filled(orbit: Frames):
     cache = filled(orbit)
-    seen = cache.render(resized(orbit.cameras, width=32, height=32))
-    empty = (seen.winner < 0).flatten(1).float().mean(dim=1)
+    small = resized(orbit.cameras, width=32, height=32)
+    seen, winner = cache.render(small), cache.store.draw(small).winner
+    empty = (winner < 0).flatten(1).float().mean(dim=1)
     assert (empty < 0.01).all()
     assert seen.mask.float().mean() > 0.96
 
@@ -161,15 +194,16 @@ def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
     frames = dataclasses.replace(box_room.frames, confidence=0.2 + 0.8 * box_room.frames.rgb[..., :1])
     cache = filled(frames[:2])
     cameras = frames.cameras[2:]
-    seen, points = cache.render(cameras), cache.points
-    mask, index = seen.mask[..., 0], seen.winner.clamp_min(0)
+    seen, points, winner = cache.render(cameras), cache.store.rows, cache.store.draw(cameras).winner
+    mask, index = seen.mask[..., 0], winner.clamp_min(0)
     to_camera = cameras.origins[:, None, None] - points.positions[index]
     faces, claims = (points.normals[index] * to_camera).sum(-1) > 0, points.confidence[index] > 0
-    assert torch.equal(mask, (seen.winner >= 0) & faces & claims)
+    assert torch.equal(mask, (winner >= 0) & faces & claims)
     assert not claims.all()
     assert torch.equal(seen.rgb[mask], points.rgb[index][mask])
     assert torch.equal(seen.confidence[mask][:, 0], points.confidence[index][mask])
-    uv, depth = project(points.positions[seen.winner[mask]], cameras)
+    assert torch.equal(seen.source[mask], points.source[index][mask])
+    uv, depth = project(points.positions[winner[mask]], cameras)
     rows, columns = mask[0].nonzero(as_tuple=True)
     centres = torch.stack([columns, rows], dim=-1) + 0.5
     torch.testing.assert_close(seen.offset[mask], (uv[0] - centres).clamp(-2, 2), atol=1e-4, rtol=0)
@@ -183,11 +217,10 @@ def test_what_faces_away_hides_what_is_behind_it_and_is_not_known():
     cache.insert(wall(3.0), ids=[0])
     cache.insert(wall(3.5, at=5.0, turned=True), ids=[1])
     for camera, in_front in ((wall(3.0).cameras, 1), (wall(3.5, at=5.0, turned=True).cameras, 0)):
-        seen = cache.render(camera)
-        assert (cache.points.source[seen.winner] == in_front).all()
-        assert not seen.mask.any()
+        assert (cache.store.rows.source[cache.store.draw(camera).winner] == in_front).all()
+        assert not cache.render(camera).mask.any()
     between = cache.render(wall(3.0, at=2.0).cameras)
-    assert (cache.points.source[between.winner] == 0).all()
+    assert (between.source == 0).all()
     assert between.mask.all()
 
 
@@ -243,7 +276,8 @@ def test_a_rim_hides_what_is_behind_it_but_is_not_known():
     edge = int(rims.nonzero()[0, 0])
     seen = cache.render(board.cameras)
     assert not seen.mask[0, :, 20].any()
-    assert (cache.points.confidence[seen.winner[0, :, 20]] == 0).all()
+    winner = cache.store.draw(board.cameras).winner
+    assert (cache.store.rows.confidence[winner[0, :, 20]] == 0).all()
     assert seen.mask[0, :, :20].all()
     assert cache.points.positions[edge, 2] == pytest.approx(1.01, abs=1e-4)
     # A better look at the same place replaces the rim by what is there.
@@ -274,8 +308,7 @@ def test_a_frame_without_valid_pixels_adds_nothing():
 
 def test_an_empty_cache_knows_nothing():
     seen = WorldCache().render(wall(2.0).cameras)
-    assert (seen.winner == -1).all()
-    for field in (seen.rgb, seen.depth, seen.confidence, seen.offset, seen.mask):
+    for field in (seen.rgb, seen.depth, seen.source, seen.confidence, seen.offset, seen.mask):
         assert (field == 0).all()
     assert len(WorldCache().points) == 0
 

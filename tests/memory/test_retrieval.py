@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation
 import memory.retrieval as retrieval_module
 from memory.bank import MemoryBank
 from memory.cache import Seen, WorldCache
-from memory.points import Points
 from memory.retrieval import (
     Coverage,
     Scorer,
@@ -58,19 +57,19 @@ def bank_of(*views: Frames, times: list[int] | None = None) -> MemoryBank:
     return bank
 
 
-def nothing_seen(cameras: Cameras) -> tuple[Seen, Points]:
+def nothing_seen(cameras: Cameras) -> Seen:
     cache = WorldCache()
-    return cache.render(cameras), cache.points
+    return cache.render(cameras)
 
 
-def cached(frames: Frames, cameras: Cameras) -> tuple[Seen, Points]:
+def cached(frames: Frames, cameras: Cameras) -> Seen:
     cache = WorldCache()
     cache.insert(frames, ids=list(range(len(frames))))
-    return cache.render(cameras), cache.points
+    return cache.render(cameras)
 
 
-def overlaps(scorer: Scorer, bank: MemoryBank, seen: Seen, points: Points, *, seed: int = 0) -> np.ndarray:
-    found = scorer(bank, seen, points, rng=torch.Generator().manual_seed(seed))
+def overlaps(scorer: Scorer, bank: MemoryBank, seen: Seen, *, seed: int = 0) -> np.ndarray:
+    found = scorer(bank, seen, rng=torch.Generator().manual_seed(seed))
     result = np.zeros(len(bank))
     result[found.rows] = found.shows.mean(axis=1)
     return result
@@ -114,7 +113,7 @@ def test_a_camera_far_behind_shows_all_in_the_public_view_volume_and_not_in_ours
     target = in_public_view(points)
     assert in_public_view(points, at=(0.0, 0.0, -30.0))[target].mean() > 0.999
     bank = bank_of(wall(20.0, camera(at=(0.0, 0.0, -30.0))), wall(20.0, camera()))
-    behind, there = overlaps(fov, bank, *nothing_seen(camera()))
+    behind, there = overlaps(fov, bank, nothing_seen(camera()))
     assert behind < 0.05
     assert there == 1.0
 
@@ -127,7 +126,7 @@ def test_overlap_of_frusta_is_what_counting_many_points_gives(yaw: float, back: 
     points = 3.0 * points_in_ball(200_000, torch.Generator().manual_seed(3)).numpy()
     shown = points[in_frustum(points, target, near=0.1, far=3.0)]
     expected = in_frustum(shown, view, near=0.1, far=3.0).mean()
-    found = overlaps(fov, bank_of(wall(2.0, view), wall(2.0, target)), *nothing_seen(target))
+    found = overlaps(fov, bank_of(wall(2.0, view), wall(2.0, target)), nothing_seen(target))
     assert found[0] == pytest.approx(expected, abs=0.06)  # 800 points: 3 standard deviations
     assert found[1] == 1.0
 
@@ -136,26 +135,26 @@ def test_a_view_behind_a_wall_counts_by_frusta_and_not_by_surfaces():
     """The wall is 1.5 thick: its far side is seen from 3 away, turned round."""
     here, behind = wall(2.0, camera()), wall(3.0, camera(at=(0.0, 0.0, 6.5), yaw=math.pi))
     bank, shown = bank_of(behind, here), cached(here, camera())
-    assert overlaps(fov, bank, *shown)[0] > 0.5
-    assert overlaps(surface, bank, *shown)[0] < 0.1
-    assert overlaps(surface, bank, *shown)[1] > 0.98
-    assert overlaps(votes, bank, *cached(concatenated([behind, here]), camera())).tolist() == [0.0, 1.0]
+    assert overlaps(fov, bank, shown)[0] > 0.5
+    assert overlaps(surface, bank, shown)[0] < 0.1
+    assert overlaps(surface, bank, shown)[1] > 0.98
+    assert overlaps(votes, bank, cached(concatenated([behind, here]), camera())).tolist() == [0.0, 1.0]
 
 
 def test_a_view_in_front_of_which_something_stands_does_not_show_what_is_behind_it():
     far, blocked = wall(2.0, camera()), wall(0.8, camera(at=(0.0, 0.0, 0.05)))
-    found = overlaps(surface, bank_of(far, blocked, far), *cached(far, camera()))
+    found = overlaps(surface, bank_of(far, blocked, far), cached(far, camera()))
     assert found[1] < 0.1 * found[0]
     half = dataclasses.replace(far, depth=far.depth.clone())
     half.depth[:, :, 20:] = 0.8
-    found = overlaps(surface, bank_of(far, half, far), *cached(far, camera()))
+    found = overlaps(surface, bank_of(far, half, far), cached(far, camera()))
     assert found[1] == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_view_whose_depth_is_unknown_shows_nothing_by_surfaces():
     far = wall(2.0, camera())
     unknown = dataclasses.replace(far, valid=torch.zeros_like(far.valid))
-    assert overlaps(surface, bank_of(far, unknown, far), *cached(far, camera())).tolist() == [1.0, 0.0, 1.0]
+    assert overlaps(surface, bank_of(far, unknown, far), cached(far, camera())).tolist() == [1.0, 0.0, 1.0]
 
 
 def test_of_two_equal_best_views_and_one_that_completes_them_the_latter_comes_second():
@@ -171,8 +170,8 @@ def test_the_view_that_completes_is_recalled_second(scorer: Scorer):
     left, right = (camera(yaw=yaw) for yaw in (-0.25, 0.35))
     views = [wall(2.0, each) for each in (right, left, left, camera(yaw=math.pi))]
     bank, target = bank_of(*views), camera()
-    seen, points = cached(concatenated(views), target)
-    first, second = retrieve(bank, seen, points, k=2, seed=0, scorer=scorer, time_weight=0.0)
+    seen = cached(concatenated(views), target)
+    first, second = retrieve(bank, seen, k=2, seed=0, scorer=scorer, time_weight=0.0)
     assert [first.frame_id, second.frame_id] == [1, 0]
     assert second.overlap > second.gain > 0
     assert first.overlap == first.gain > second.gain
@@ -182,12 +181,12 @@ def test_the_view_that_completes_is_recalled_second(scorer: Scorer):
 def test_of_two_views_of_one_pose_the_newer_is_recalled_unless_time_does_not_count(scorer: Scorer):
     here, away = wall(2.0, camera()), wall(2.0, camera(yaw=math.pi))
     bank = bank_of(here, here, away, times=[0, 6, 9])
-    seen, points = cached(here, camera())
-    newer = retrieve(bank, seen, points, k=1, seed=0, scorer=scorer)[0]
+    seen = cached(here, camera())
+    newer = retrieve(bank, seen, k=1, seed=0, scorer=scorer)[0]
     assert (newer.frame_id, newer.age, newer.overlap) == (1, 4, 1.0)
-    tie = overlaps(scorer, bank, seen, points)
+    tie = overlaps(scorer, bank, seen)
     assert tie[0] == tie[1]
-    assert retrieve(bank, seen, points, k=1, seed=0, scorer=scorer, time_weight=0.0)[0].frame_id == 0
+    assert retrieve(bank, seen, k=1, seed=0, scorer=scorer, time_weight=0.0)[0].frame_id == 0
 
 
 def test_time_costs_a_share_of_the_target():
@@ -211,8 +210,8 @@ def test_where_nothing_is_left_to_show_the_nearest_in_time_follow(time_weight: f
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_a_target_that_no_view_shows_recalls_the_latest(scorer: Scorer):
     views = [wall(2.0, camera(yaw=yaw)) for yaw in (0.0, 0.1, 0.2)]
-    seen, points = cached(concatenated(views), camera(at=(0.0, 0.0, -500.0), yaw=math.pi))
-    recalled = retrieve(bank_of(*views), seen, points, k=2, seed=0, scorer=scorer)
+    seen = cached(concatenated(views), camera(at=(0.0, 0.0, -500.0), yaw=math.pi))
+    recalled = retrieve(bank_of(*views), seen, k=2, seed=0, scorer=scorer)
     assert [(view.frame_id, view.overlap, view.gain, view.age) for view in recalled] == [
         (2, 0.0, 0.0, 1),
         (1, 0.0, 0.0, 2),
@@ -222,10 +221,10 @@ def test_a_target_that_no_view_shows_recalls_the_latest(scorer: Scorer):
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_all_are_recalled_if_there_are_fewer_and_none_from_an_empty_bank(scorer: Scorer):
     here = wall(2.0, camera())
-    seen, points = cached(here, camera())
-    recalled = retrieve(bank_of(here, here), seen, points, k=5, seed=0, scorer=scorer)
+    seen = cached(here, camera())
+    recalled = retrieve(bank_of(here, here), seen, k=5, seed=0, scorer=scorer)
     assert sorted(view.frame_id for view in recalled) == [0, 1]
-    assert retrieve(MemoryBank(), seen, points, k=5, seed=0, scorer=scorer) == []
+    assert retrieve(MemoryBank(), seen, k=5, seed=0, scorer=scorer) == []
 
 
 def test_the_newest_are_always_to_choose_from():
@@ -254,14 +253,14 @@ def tour() -> BoxRoom:
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_what_is_recalled_depends_on_bank_target_and_seed_alone(tour: BoxRoom, scorer: Scorer):
-    seen, points = cached(tour.frames[:39], tour.cameras[39:])
+    seen = cached(tour.frames[:39], tour.cameras[39:])
     torch.manual_seed(0)
     bank = bank_of(*(tour.frames[[i]] for i in range(39)))
-    first = retrieve(bank, seen, points, k=8, seed=7, scorer=scorer)
+    first = retrieve(bank, seen, k=8, seed=7, scorer=scorer)
     torch.manual_seed(1)
     again = MemoryBank()
     again.append(tour.frames[:39], ids=list(range(39)))
-    assert retrieve(again, seen, points, k=8, seed=7, scorer=scorer) == first
+    assert retrieve(again, seen, k=8, seed=7, scorer=scorer) == first
     assert len({view.frame_id for view in first}) == 8
 
 
@@ -274,9 +273,9 @@ def test_one_rigid_motion_of_everything_changes_no_score(tour: BoxRoom, scorer: 
     for frames in (tour.frames, moved(tour.frames, b_from_a)):
         bank = MemoryBank()
         bank.append(frames[:39], ids=list(range(39)))
-        seen, points = cached(tour.frames[:39], tour.cameras[39:])
+        seen = cached(tour.frames[:39], tour.cameras[39:])
         there = dataclasses.replace(seen, cameras=frames.cameras[39:])  # the same pixels: no ties in between
-        scores.append(overlaps(scorer, bank, there, points))
+        scores.append(overlaps(scorer, bank, there))
     assert np.abs(scores[0] - scores[1]).max() <= 2.5 / 1024  # a point on a border may change sides
     assert scores[0].max() > 0.3
 
@@ -290,7 +289,7 @@ def test_a_world_measured_in_other_units_changes_no_score(tour: BoxRoom):
         frames = dataclasses.replace(tour.frames, depth=scale * tour.frames.depth, cameras=cameras)
         bank = MemoryBank(scale=scale)
         bank.append(frames[:39], ids=list(range(39)))
-        scores.append(overlaps(surface, bank, *cached(frames[:39], cameras[39:])))
+        scores.append(overlaps(surface, bank, cached(frames[:39], cameras[39:])))
     assert np.abs(scores[0] - scores[1]).max() <= 2.5 / 1024
 
 
@@ -303,14 +302,14 @@ def test_views_left_out_by_the_index_show_nothing(tour: BoxRoom):
         bank.append(moved(frames, shift), ids=list(range(39 * copy, 39 * copy + 39)))
     alone = MemoryBank()
     alone.append(frames, ids=list(range(39)))
-    seen, points = cached(frames, tour.cameras[39:])
+    seen = cached(frames, tour.cameras[39:])
     rng = torch.Generator()
-    found = surface(bank, seen, points, rng=rng.manual_seed(0))
+    found = surface(bank, seen, rng=rng.manual_seed(0))
     assert len(found.rows) < 0.4 * len(bank)
     last = dataclasses.replace(seen, cameras=moved(tour.frames[39:], shift).cameras)
-    assert surface(bank, last, points, rng=rng.manual_seed(0)).rows.min() > 0.6 * len(bank)
+    assert surface(bank, last, rng=rng.manual_seed(0)).rows.min() > 0.6 * len(bank)
     np.testing.assert_array_equal(
-        overlaps(surface, alone, seen, points)[:39] > 0, overlaps(surface, bank, seen, points)[:39] > 0
+        overlaps(surface, alone, seen)[:39] > 0, overlaps(surface, bank, seen)[:39] > 0
     )
 
 
@@ -318,11 +317,11 @@ def test_a_shortlist_recalls_views_that_show_as_much(tour: BoxRoom, monkeypatch:
     bank = MemoryBank()
     for lap in range(4):
         bank.append(tour.frames[:39], ids=list(range(39 * lap, 39 * lap + 39)))
-    seen, points = cached(tour.frames[:39], tour.cameras[39:])
-    whole = retrieve(bank, seen, points, k=4, seed=0, time_weight=0.0)
+    seen = cached(tour.frames[:39], tour.cameras[39:])
+    whole = retrieve(bank, seen, k=4, seed=0, time_weight=0.0)
     monkeypatch.setattr(retrieval_module, "SHORTLIST", 12)
-    found = surface(bank, seen, points, rng=torch.Generator().manual_seed(0))
-    short = retrieve(bank, seen, points, k=4, seed=0, time_weight=0.0)
+    found = surface(bank, seen, rng=torch.Generator().manual_seed(0))
+    short = retrieve(bank, seen, k=4, seed=0, time_weight=0.0)
     assert 12 <= len(found.rows) <= 48
     assert sum(view.gain for view in short) > 0.95 * sum(view.gain for view in whole)
 
@@ -332,29 +331,29 @@ def test_many_target_cameras_are_one_target(tour: BoxRoom):
     cache = WorldCache()
     cache.insert(tour.frames[:39], ids=list(range(39)))
     pair, seen = [3, 30], cache.render(tour.cameras[[3, 30]])
-    found = surface(bank, seen, cache.points, rng=torch.Generator().manual_seed(0))
+    found = surface(bank, seen, rng=torch.Generator().manual_seed(0))
     shows = found.shows[np.searchsorted(found.rows, pair)]
     assert shows.any(axis=0).mean() > 0.85
     assert (shows.mean(axis=1) > 0.3).all()
     for scorer in SCORERS:
-        recalled = retrieve(bank, seen, cache.points, k=8, seed=0, scorer=scorer)
+        recalled = retrieve(bank, seen, k=8, seed=0, scorer=scorer)
         assert sum(view.gain for view in recalled) <= 1.0 + 1e-9
 
 
 def test_votes_are_the_shares_of_known_pixels_that_frames_brought(tour: BoxRoom):
-    seen, points = cached(tour.frames[:39], tour.cameras[39:])
+    seen = cached(tour.frames[:39], tour.cameras[39:])
     bank = bank_of(*(tour.frames[[i]] for i in range(39)))
-    sources = points.source[seen.winner[seen.mask[..., 0]]]
+    sources = seen.source[seen.mask[..., 0]]
     expected = torch.bincount(sources, minlength=39).double() / len(sources)
-    assert np.abs(overlaps(votes, bank, seen, points) - expected.numpy()).max() < 0.06
-    for a, b in itertools.pairwise(np.sort(votes(bank, seen, points, rng=torch.Generator()).rows)):
+    assert np.abs(overlaps(votes, bank, seen) - expected.numpy()).max() < 0.06
+    for a, b in itertools.pairwise(np.sort(votes(bank, seen, rng=torch.Generator()).rows)):
         assert a < b
 
 
 def test_votes_for_frames_that_the_bank_does_not_hold_are_lost(tour: BoxRoom):
-    seen, points = cached(tour.frames[:39], tour.cameras[39:])
+    seen = cached(tour.frames[:39], tour.cameras[39:])
     bank = bank_of(*(tour.frames[[i]] for i in range(39)))
     bank.remove(list(range(20, 39)))
-    found = votes(bank, seen, points, rng=torch.Generator().manual_seed(0))
+    found = votes(bank, seen, rng=torch.Generator().manual_seed(0))
     assert set(bank.units.ids[found.rows]) <= set(range(20))
     assert not found.shows.any(axis=0).all()

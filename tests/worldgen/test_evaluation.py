@@ -122,7 +122,7 @@ def seen_with_mask(mask: Tensor) -> Seen:
         mask=mask,
         confidence=mask.float(),
         offset=torch.zeros(n, h, w, 2),
-        winner=torch.zeros(n, h, w, dtype=torch.int64),
+        source=torch.zeros(n, h, w, dtype=torch.int64),
         cameras=Cameras(c2w=c2w, K=intrinsics_from_fov(1.0, width=w, height=h, n=n), width=w, height=h),
     )
 

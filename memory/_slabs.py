@@ -1,0 +1,174 @@
+"""Slabs: the rows of the cache's points, in memory or, beyond a budget, in files.
+
+Room: memory. Private to it. Rows are handed out in slabs of ``SLAB``. While all of them fit into the
+budget they are plain memory. Beyond it they move into files that have no name, so nothing is left of
+them when the process ends, however it ends: they are derived state, and what an earlier process wrote
+is never believed. The operating system brings slabs back when they are looked at; those that were not
+looked at for longest are let go when what is resident exceeds the budget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import mmap
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memory._tile_kernels import lay_out
+from memory.points import FIELDS, Points, points_with_room
+
+SLAB = 2048
+"""Rows; a whole number of memory pages in every column."""
+
+ROW_BYTES = sum(
+    tensor.element_size() * tensor[0].numel()
+    for tensor in (getattr(points_with_room(1), name) for name in FIELDS)
+)
+MIN_SLABS = 8
+
+
+class Slabs:
+    """Room for points by row number; rows never move by themselves, and slabs can be given back."""
+
+    def __init__(self, *, budget: int, folder: Path | None) -> None:
+        """``budget`` in bytes of resident rows; ``folder`` for the files, by default the system's own."""
+        self.rows = points_with_room(0)
+        self._budget, self._folder = budget, folder
+        self._maps: dict[str, mmap.mmap] = {}
+        self._files: list[IO[bytes]] = []
+        weakref.finalize(self, _close, self._files)
+        self._heads = np.zeros((2, 2), dtype=np.int64)
+        self._count = 0
+        self._spare: list[int] = []
+        self.used = np.zeros(0, dtype=np.int64)
+        """When each slab was last looked at, by ``tick``; 0 for never."""
+        self.tick = 1
+        self._is_resident = np.zeros(0, dtype=np.bool_)
+
+    @property
+    def resident_bytes(self) -> int:
+        """What of the rows is in memory, as far as this class decides it."""
+        held = self._count if not self._maps else int(self._is_resident.sum())
+        return held * SLAB * ROW_BYTES
+
+    @property
+    def stored_bytes(self) -> int:
+        """All slabs that hold rows, wherever they are."""
+        return (self._count - len(self._spare)) * SLAB * ROW_BYTES
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the rows have outgrown the budget."""
+        return bool(self._maps)
+
+    def allocate(self, counts: np.ndarray, kind: int) -> np.ndarray:
+        """First rows of runs of ``counts`` rows; no run crosses the end of a slab.
+
+        Runs of different ``kind`` (0 or 1) never share a slab.
+        """
+        starts = np.empty(len(counts), dtype=np.int64)
+        most = 2 + int(counts.sum()) * 2 // SLAB  # a slab is left at least half full, or its run is long
+        spare = self._spare[::-1][:most]
+        free = np.array([*spare, *range(self._count, self._count + most - len(spare))], dtype=np.int64)
+        taken = lay_out(counts, SLAB, self._heads[kind], free, starts)
+        fresh = max(0, taken - len(spare))
+        del self._spare[len(self._spare) - (taken - fresh) :]
+        self._grow(self._count + fresh)
+        return starts
+
+    def write(self, rows: Tensor, points: Points) -> None:
+        """Put points into rows that were allocated."""
+        for name in FIELDS:
+            getattr(self.rows, name)[rows] = getattr(points, name)
+        self.touch(rows)
+
+    def touch(self, rows: Tensor) -> None:
+        """Count the slabs of these rows as looked at."""
+        self.used[rows.numpy() // SLAB] = self.tick
+
+    def release(self, slab: int) -> None:
+        """Take back a slab whose rows nobody needs."""
+        self._spare.append(slab)
+
+    def is_open(self, slab: int) -> bool:
+        """Whether new rows may still go into this slab."""
+        return any(head < end and head // SLAB == slab for head, end in self._heads.tolist())
+
+    def settle(self) -> None:
+        """Begin a new tick, and let go what was not looked at for longest if there is too much."""
+        if self._maps:
+            self._is_resident |= self.used >= self.tick
+            most = max(1, self._budget // (SLAB * ROW_BYTES))
+            resident = self._is_resident.nonzero()[0]
+            if len(resident) > most:
+                oldest = resident[np.argsort(self.used[resident], kind="stable")]
+                self._let_go(np.sort(oldest[: len(resident) - most]))
+        self.tick += 1
+
+    def _let_go(self, slabs: np.ndarray) -> None:
+        self._is_resident[slabs] = False
+        if not hasattr(mmap, "MADV_DONTNEED"):  # the system decides by itself what stays
+            return
+        ends = np.flatnonzero(np.diff(slabs) != 1)
+        firsts = slabs[np.concatenate([[0], ends + 1])]
+        lasts = slabs[np.concatenate([ends, [len(slabs) - 1]])]
+        for mapped in self._maps.values():
+            size = len(mapped) // self._capacity * SLAB
+            for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+                mapped.madvise(mmap.MADV_DONTNEED, first * size, (last + 1 - first) * size)
+
+    @property
+    def _capacity(self) -> int:
+        return len(self.rows)
+
+    def _grow(self, count: int) -> None:
+        self._count = count
+        slabs = self._capacity // SLAB
+        if count <= slabs:
+            return
+        room = max(MIN_SLABS, count, slabs * 3 // 2)
+        self.used = np.concatenate([self.used, np.zeros(room - slabs, dtype=np.int64)])
+        self._is_resident = np.concatenate([self._is_resident, np.zeros(room - slabs, dtype=np.bool_)])
+        if not self._maps and count * SLAB * ROW_BYTES <= self._budget:
+            grown = points_with_room(room * SLAB)
+            _copy(self.rows, grown)
+            self.rows = grown
+        else:
+            self._remap(room * SLAB)
+
+    def _remap(self, capacity: int) -> None:
+        """Let the files hold ``capacity`` rows; the first time, they take what was in memory."""
+        held, is_first = self.rows, not self._maps
+        if is_first:
+            if self._folder is not None:
+                self._folder.mkdir(exist_ok=True)
+            for _ in FIELDS:
+                self._files.append(tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
+        columns = {}
+        for name, file in zip(FIELDS, self._files, strict=True):
+            column = getattr(held, name)
+            shape = (capacity, *column.shape[1:])
+            file.truncate(column.element_size() * int(np.prod(shape)))
+            self._maps[name] = mmap.mmap(file.fileno(), 0)
+            flat = np.frombuffer(self._maps[name], dtype=column.numpy().dtype)
+            columns[name] = torch.from_numpy(flat.reshape(shape))
+        self.rows = dataclasses.replace(held, **columns)
+        if is_first:
+            _copy(held, self.rows)
+            self._is_resident[: len(held) // SLAB] = True
+
+
+def _copy(source: Points, target: Points) -> None:
+    for name in FIELDS:
+        getattr(target, name)[: len(source)] = getattr(source, name)
+
+
+def _close(files: list[IO[bytes]]) -> None:
+    for file in files:
+        file.close()

@@ -1,0 +1,353 @@
+"""Compiled kernels of the tiles: where points belong, and which of them a camera can see. Private to memory.
+
+``no_type_check`` keeps run-time shape checkers from wrapping what numba has to compile and cache.
+Every kernel runs on the calling thread and releases the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import no_type_check
+
+import numpy as np
+from numba import njit
+
+from render.points import draw_range
+
+CELL = 16
+"""Pixels a side of a cell of the coarse grid that says how far every pixel of it is covered."""
+
+BATCH = 32
+"""Blocks that are drawn between two looks at what they have covered."""
+
+UNITS = 64
+"""A tile is so many units wide; a unit is the spacing of its points, rounded up to a power of two."""
+
+RESOLUTION = 2.0**-22
+"""Units are no smaller than this share of the distance from the origin: positions are 32-bit floats."""
+
+SMALLEST, LARGEST = 2.0**-60, 2.0**60
+"""Units in world units."""
+
+OVERLAP = np.float32(1.25)
+"""A point that stands for a cube is not in its middle, so its patch is drawn this much wider."""
+
+MAX_LEVEL = 4
+"""At level ``k`` one point stands for a cube of ``2^k`` units a side; blocks are as large as the last."""
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def find_tiles(positions, axes, table, keys, count, places):
+    """Write for every point its tile and its place on a Morton curve through it; returns how many tiles.
+
+    ``table`` is a hash table of tile numbers, -1 where free, ``keys`` the tiles' coordinates: the power
+    of two of the unit and three whole numbers. Points of new tiles append to ``keys`` in their order.
+    """
+    mask = table.shape[0] - 1
+    key = np.empty(4, dtype=np.int64)
+    for i in range(positions.shape[0]):
+        spacing = np.float64(2 * min(_length(axes[i, 0]), _length(axes[i, 1])))
+        furthest = max(abs(positions[i, 0]), abs(positions[i, 1]), abs(positions[i, 2]))
+        spacing = min(max(spacing, furthest * RESOLUTION, SMALLEST), LARGEST)
+        power = math.ceil(math.log2(spacing))
+        side = np.float64(2.0) ** power * UNITS
+        key[0], morton = power, np.int64(0)
+        for k in range(3):
+            at = np.float64(positions[i, k]) / side
+            whole = math.floor(at)
+            key[1 + k] = whole
+            morton |= _spread(np.int64((at - whole) * UNITS)) << k
+        slot = _hashed(key) & mask
+        while table[slot] >= 0 and not _is_same(keys[table[slot]], key):
+            slot = (slot + 1) & mask
+        if table[slot] < 0:
+            for k in range(4):
+                keys[count, k] = key[k]
+            table[slot] = count
+            count += 1
+        places[i] = (np.int64(table[slot]) << 18) | morton
+    return count
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def fill_table(table, keys, count):
+    """Enter ``count`` tiles into an empty hash table."""
+    mask = table.shape[0] - 1
+    for tile in range(count):
+        slot = _hashed(keys[tile]) & mask
+        while table[slot] >= 0:
+            slot = (slot + 1) & mask
+        table[slot] = tile
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _length(vector):
+    return math.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _spread(x):
+    """The six bits of ``x``, two free bits between each."""
+    spread = np.int64(0)
+    for bit in range(6):
+        spread |= ((x >> bit) & 1) << (3 * bit)
+    return spread
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _hashed(key):
+    mixed = np.uint64(14695981039346656037)
+    for k in range(4):
+        mixed = (mixed ^ np.uint64(key[k])) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return np.int64(mixed >> np.uint64(2))
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _is_same(a, b):
+    return a[0] == b[0] and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def cut_blocks(places, most, blocks, levels, counts):
+    """Cut points sorted by ``places`` into blocks of at most ``most`` points; returns how many.
+
+    A point's level is the largest cube that it is the first point of; ``counts`` are, for each block,
+    how many points have each level.
+    """
+    count = np.int64(-1)
+    held = np.int64(0)
+    for i in range(places.shape[0]):
+        level = MAX_LEVEL
+        if i > 0:
+            changed = places[i] ^ places[i - 1]
+            while level > 0 and changed >> (3 * level) == 0:
+                level -= 1
+        if i == 0 or level == MAX_LEVEL or held == most:
+            count += 1
+            held = 0
+            level = MAX_LEVEL
+            for k in range(MAX_LEVEL + 1):
+                counts[count, k] = 0
+        blocks[i], levels[i] = count, level
+        counts[count, level] += 1
+        held += 1
+    return count + 1
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def lay_out(counts, slab, head, free, starts):
+    """First rows of runs of ``counts`` rows; returns how many of the ``free`` slabs it took.
+
+    ``head`` holds the next row and the end of the slab that is being filled.
+    """
+    taken = 0
+    for i in range(counts.shape[0]):
+        if head[0] + counts[i] > head[1]:
+            head[0], head[1] = free[taken] * slab, (free[taken] + 1) * slab
+            taken += 1
+        starts[i] = head[0]
+        head[0] += counts[i]
+    return taken
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def bound_rows(positions, rows, blocks, boxes):
+    """Widen each point's box (low xyz, high xyz) to hold it; boxes start inside out."""
+    for i in range(rows.shape[0]):
+        for k in range(3):
+            at = positions[rows[i], k]
+            boxes[blocks[i], k] = min(boxes[blocks[i], k], at)
+            boxes[blocks[i], 3 + k] = max(boxes[blocks[i], 3 + k], at)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def link_blocks(start, stop, tiles, chain, ends, boxes, tile_boxes):
+    """Hang blocks from ``start`` to before ``stop`` onto the chains of their tiles, and widen these."""
+    for block in range(start, stop):
+        tile = tiles[block]
+        chain[block] = -1
+        if ends[tile, 0] < 0:
+            ends[tile, 0] = block
+        else:
+            chain[ends[tile, 1]] = block
+        ends[tile, 1] = block
+        for k in range(3):
+            tile_boxes[tile, k] = min(tile_boxes[tile, k], boxes[block, k])
+            tile_boxes[tile, 3 + k] = max(tile_boxes[tile, 3 + k], boxes[block, 3 + k])
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def drop_dead(tiles, ends, chain, is_alive):
+    """Take blocks that are gone off the chains of some tiles."""
+    for i in range(tiles.shape[0]):
+        block, last = ends[tiles[i], 0], np.int64(-1)
+        ends[tiles[i], 0], ends[tiles[i], 1] = -1, -1
+        while block >= 0:
+            following = chain[block]
+            if is_alive[block]:
+                chain[block] = -1
+                if last < 0:
+                    ends[tiles[i], 0] = block
+                else:
+                    chain[last] = block
+                last = block
+            block = following
+        ends[tiles[i], 1] = last
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def see_tiles(boxes, w2c, K, size, near, reach, tiles, bounds):
+    """Write which tiles a picture of ``size`` (height, width) can show, and how many.
+
+    ``bounds`` are, for each, the nearest depth and the pixels it may touch: top, bottom, left, right.
+    """
+    count = 0
+    for tile in range(boxes.shape[0]):
+        if _project_box(boxes[tile], w2c, K, size, near, reach, bounds[count]):
+            tiles[count] = tile
+            count += 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _project_box(box, w2c, K, size, near, reach, bounds):
+    """Fill ``bounds`` as :func:`see_tiles` describes; False if nothing of the box can be seen."""
+    height, width = size
+    z_low, z_high = np.float32(np.inf), np.float32(-np.inf)
+    u_low, u_high = np.float32(np.inf), np.float32(-np.inf)
+    v_low, v_high = np.float32(np.inf), np.float32(-np.inf)
+    for corner in range(8):
+        x = box[3] if corner & 1 else box[0]
+        y = box[4] if corner & 2 else box[1]
+        z = box[5] if corner & 4 else box[2]
+        depth = w2c[2, 0] * x + w2c[2, 1] * y + w2c[2, 2] * z + w2c[2, 3]
+        z_low, z_high = min(z_low, depth), max(z_high, depth)
+        if depth > near:
+            u = K[0, 0] * (w2c[0, 0] * x + w2c[0, 1] * y + w2c[0, 2] * z + w2c[0, 3]) / depth + K[0, 2]
+            v = K[1, 1] * (w2c[1, 0] * x + w2c[1, 1] * y + w2c[1, 2] * z + w2c[1, 3]) / depth + K[1, 2]
+            u_low, u_high = min(u_low, u), max(u_high, u)
+            v_low, v_high = min(v_low, v), max(v_high, v)
+    if not z_high > near:
+        return False
+    bounds[0] = z_low
+    if not z_low > near:  # it reaches behind the camera: its projection is unbounded
+        bounds[1], bounds[2], bounds[3], bounds[4] = 0, height - 1, 0, width - 1
+        return True
+    margin = reach + np.float32(1.0)
+    bounds[1], bounds[2] = max(v_low - margin, 0), min(v_high + margin, height - 1)
+    bounds[3], bounds[4] = max(u_low - margin, 0), min(u_high + margin, width - 1)
+    return bounds[1] <= bounds[2] and bounds[3] <= bounds[4]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def draw_tiles(
+    tiles,
+    bounds,
+    powers,
+    ends,
+    chain,
+    boxes,
+    starts,
+    counts,
+    detail,
+    slab,
+    used,
+    tick,
+    positions,
+    axes,
+    w2c,
+    K,
+    near,
+    reach,
+    depth,
+    winner,
+):
+    """Draw tiles that come in order of nearest depth; returns how many blocks and points were drawn.
+
+    After every ``BATCH`` drawn blocks the coarse grid is made anew: tiles and blocks that lie wholly
+    behind the cells they fall into are left out. A block whose cubes of level ``k`` are at most
+    ``detail`` pixels wide is drawn from one point a cube. Slabs that are read get ``tick`` in ``used``.
+    """
+    size = depth.shape
+    grid = np.full((-(-size[0] // CELL), -(-size[1] // CELL)), np.inf, dtype=np.float32)
+    scratch = np.empty(5, dtype=np.float32)
+    focal = max(K[0, 0], K[1, 1])
+    drawn, points = 0, 0
+    for i in range(tiles.shape[0]):
+        if _is_hidden(bounds[i], grid):
+            continue
+        tile = tiles[i]
+        unit = np.float32(2.0) ** powers[tile]
+        block = ends[tile, 0]
+        while block >= 0:
+            if _project_box(boxes[block], w2c, K, size, near, reach, scratch) and not _is_hidden(
+                scratch, grid
+            ):
+                level, stretch = 0, np.float32(1.0)
+                while level < MAX_LEVEL and unit * stretch * 2 * focal <= detail * scratch[0]:
+                    level += 1
+                    stretch *= 2
+                for part in range(2):
+                    # Levels 4, 3 and 2 lie in a row in one run; levels 1 and 0 in another.
+                    start, length = starts[block, part], np.int64(0)
+                    for k in range(max(level, 2 if part == 0 else 0), 5 if part == 0 else 2):
+                        length += counts[block, k]
+                    if length > 0:
+                        draw_range(
+                            positions,
+                            axes,
+                            start,
+                            start + length,
+                            stretch * OVERLAP if level > 0 else stretch,
+                            w2c,
+                            K,
+                            near,
+                            reach,
+                            depth,
+                            winner,
+                        )
+                        used[start // slab] = tick
+                        points += length
+                drawn += 1
+                if drawn % BATCH == 0:
+                    _find_furthest(depth, grid)
+            block = chain[block]
+    return drawn, points
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _is_hidden(bounds, grid):
+    for row in range(math.floor(bounds[1]) // CELL, math.floor(bounds[2]) // CELL + 1):
+        for column in range(math.floor(bounds[3]) // CELL, math.floor(bounds[4]) // CELL + 1):
+            if not bounds[0] > grid[row, column]:
+                return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _find_furthest(depth, grid):
+    height, width = depth.shape
+    for row in range(grid.shape[0]):
+        for column in range(grid.shape[1]):
+            furthest = np.float32(0.0)
+            for i in range(row * CELL, min((row + 1) * CELL, height)):
+                for j in range(column * CELL, min((column + 1) * CELL, width)):
+                    furthest = max(furthest, depth[i, j])
+            grid[row, column] = furthest
