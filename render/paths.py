@@ -50,6 +50,9 @@ SWAY, SWAY_YAW, SWAY_FRAMES = 0.02, math.radians(2.0), 24
 ORBIT_DEGREES, TURN_DEGREES = 2.5, 10.0
 """Most that the presets turn per frame."""
 
+LAP_FRAMES = 100
+"""Frames in which a loop comes round, at the stride of a walk."""
+
 STEEP = 0.9999
 """Cosine to the vertical beyond which the viewing direction does not say which way is ahead."""
 
@@ -136,6 +139,32 @@ def there_and_back(
     return out[torch.minimum(there, n - 1 - there)]
 
 
+def loop(
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    stride: float = STRIDE,
+    lap: int = LAP_FRAMES,
+) -> Cameras:
+    """Walk in a circle to the left, ``lap`` frames a round, and round again through the very same poses.
+
+    Raises:
+        ValueError: also if ``lap`` is not positive.
+    """
+    _check(start, n=n, scale=scale)
+    if lap < 1:
+        raise ValueError(f"a lap has at least one frame, got {lap}")
+    c2w, axis = start.c2w[0].double().cpu(), _unit(up)
+    ahead = _level(c2w, axis)
+    radius = scale * stride * lap / (2.0 * math.pi)
+    centre = c2w[:3, 3] + radius * torch.linalg.cross(axis, ahead)
+    turns = _turns(axis, degrees=360.0, n=lap)
+    once = _along(start, turns @ c2w[:3, :3], turns @ (c2w[:3, 3] - centre) + centre)
+    return once[torch.arange(n) % lap]
+
+
 def _orbit_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
     return orbit(start, n=n, up=up, scale=scale, degrees=min(360.0, ORBIT_DEGREES * n))
 
@@ -145,7 +174,7 @@ def _turn_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, sc
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {"orbit": _orbit_part, "walk": walk, "turn": _turn_part, "there-and-back": there_and_back}
+    {"orbit": _orbit_part, "walk": walk, "turn": _turn_part, "there-and-back": there_and_back, "loop": loop}
 )
 """Presets by the names that the command line and the viewer use.
 

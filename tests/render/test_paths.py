@@ -13,11 +13,14 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from render.cameras import Cameras, checked, project
 from render.paths import (
+    LAP_FRAMES,
     MAX_CAMERAS,
     MAX_FILE_BYTES,
     PRESETS,
+    STRIDE,
     interpolated,
     load_path,
+    loop,
     orbit,
     path_named,
     save_path,
@@ -28,7 +31,7 @@ from render.paths import (
 from tests.oracles.box_room import room_cameras
 
 UP = torch.tensor([0.2, -1.0, 0.1])
-NAMES = ["orbit", "there-and-back", "turn", "walk"]
+NAMES = ["loop", "orbit", "there-and-back", "turn", "walk"]
 
 
 def _start() -> Cameras:
@@ -73,7 +76,7 @@ def test_a_start_in_double_precision_is_kept_bit_for_bit_too(name: str):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'dance'; there are orbit, there-and-back, turn, walk"):
+    with pytest.raises(ValueError, match=r"'dance'; there are loop, orbit, there-and-back, turn, walk"):
         path_named("dance", _start(), n=3)
 
 
@@ -147,6 +150,21 @@ def test_there_and_back_returns_through_the_very_same_poses(n: int):
     assert torch.equal(path.c2w, path.c2w.flip(0))
     assert torch.equal(path.c2w[-1:], _start().c2w)
     assert n < 3 or not torch.equal(path.c2w[n // 2], path.c2w[0])
+
+
+def test_a_loop_walks_to_the_left_and_comes_round_through_the_very_same_poses():
+    start, up = _start(), UP / UP.norm()
+    path = loop(start, n=250, up=UP, scale=1.7)
+    assert torch.equal(path.c2w[LAP_FRAMES:], path.c2w[: 250 - LAP_FRAMES])
+    torch.testing.assert_close(_along(path, up), torch.zeros(250), atol=1e-5, rtol=0)
+    steps = path.origins[1:] - path.origins[:-1]
+    torch.testing.assert_close(steps.norm(dim=1), torch.full((249,), 1.7 * STRIDE), rtol=1e-3, atol=0)
+    ahead = path.forwards - (path.forwards @ up)[:, None] * up
+    along = torch.cosine_similarity(ahead[:-1], steps, dim=1)
+    assert along.min() > math.cos(math.radians(360.0 / LAP_FRAMES))
+    assert (torch.linalg.cross(steps[:-1], steps[1:]) @ up > 0).all()
+    with pytest.raises(ValueError, match="at least one frame, got 0"):
+        loop(start, n=3, lap=0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,7 @@ class Extend:
     """Decides everything that is imagined."""
 
     path: str = "walk"
-    """Camera path: orbit, walk, turn, there-and-back, or a JSON file."""
+    """Camera path: orbit, walk, turn, there-and-back, loop, or a JSON file."""
 
     frames: int = 24
     """New frames."""

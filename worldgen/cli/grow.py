@@ -38,7 +38,7 @@ class Grow:
     """Decides everything that is imagined."""
 
     path: str = "turn"
-    """Camera path: orbit, walk, turn, there-and-back, or a JSON file."""
+    """Camera path: orbit, walk, turn, there-and-back, loop, or a JSON file."""
 
     frames: int = 24
     """Frames of the world, the first view among them."""
