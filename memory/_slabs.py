@@ -18,9 +18,8 @@ from typing import IO
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from memory._tile_kernels import lay_out
+from memory._tile_kernels import copy_rows, lay_out
 from memory.points import FIELDS, Points, points_with_room
 
 SLAB = 2048
@@ -82,15 +81,12 @@ class Slabs:
         self._grow(self._count + fresh)
         return starts
 
-    def write(self, rows: Tensor, points: Points) -> None:
-        """Put points into rows that were allocated."""
-        for name in FIELDS:
-            getattr(self.rows, name)[rows] = getattr(points, name)
-        self.touch(rows)
-
-    def touch(self, rows: Tensor) -> None:
-        """Count the slabs of these rows as looked at."""
-        self.used[rows.numpy() // SLAB] = self.tick
+    def write(self, rows: np.ndarray, points: Points, order: np.ndarray) -> None:
+        """Put the points named by ``order`` into rows that were allocated."""
+        # Not all callers own dense columns: a constant one may be one value in many places.
+        columns = tuple(np.ascontiguousarray(getattr(points, name).numpy()) for name in FIELDS)
+        copy_rows(order, rows, columns, tuple(getattr(self.rows, name).numpy() for name in FIELDS))
+        self.used[rows // SLAB] = self.tick
 
     def release(self, slab: int) -> None:
         """Take back a slab whose rows nobody needs."""

@@ -161,6 +161,23 @@ def lay_out(counts, slab, head, free, starts):
 
 @njit(nogil=True, cache=True)
 @no_type_check
+def copy_rows(order, rows, points, held):
+    """Copy the points named by ``order`` into ``rows``; both are tuples of the columns of points."""
+    positions, colours, normals, trusts, axes, sources = points
+    to_positions, to_colours, to_normals, to_trusts, to_axes, to_sources = held
+    for i in range(order.shape[0]):
+        p, row = order[i], rows[i]
+        for k in range(3):
+            to_positions[row, k] = positions[p, k]
+            to_colours[row, k] = colours[p, k]
+            to_normals[row, k] = normals[p, k]
+            to_axes[row, 0, k] = axes[p, 0, k]
+            to_axes[row, 1, k] = axes[p, 1, k]
+        to_trusts[row], to_sources[row] = trusts[p], sources[p]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
 def bound_rows(positions, rows, blocks, boxes):
     """Widen each point's box (low xyz, high xyz) to hold it; boxes start inside out."""
     for i in range(rows.shape[0]):

@@ -185,9 +185,9 @@ class TileStore:
         finest_last = np.argsort(blocks * (MAX_LEVEL + 1) + (MAX_LEVEL - levels), kind="stable")
         order, tiles, blocks = order[finest_last], (places >> 18)[finest_last], blocks[finest_last]
         first = self._enter(int(n), tiles=tiles, blocks=blocks, counts=counts[:n], source=source)
-        rows = torch.from_numpy(self._rows_of(np.arange(first, first + n)))
-        self._slabs.write(rows, points[torch.from_numpy(order)])
-        self._describe(first, rows.numpy(), first + blocks)
+        rows = self._rows_of(np.arange(first, first + n))
+        self._slabs.write(rows, points, order)
+        self._describe(first, rows, first + blocks)
         self._evict(np.unique(tiles), now=source)
 
     def forget(self, sources: list[int]) -> int:
@@ -363,7 +363,7 @@ class TileStore:
         if self._slabs.is_open(slab):
             return
         held = self._blocks
-        for part, levels in enumerate(PARTS):
+        for part, levels in enumerate(PARTS if self._slab_live[slab] else ()):
             is_here = self._alive & (held.starts[: held.count, part] // SLAB == slab)
             blocks = np.flatnonzero(is_here & (held.counts[: held.count, levels] > 0).any(axis=1))
             if len(blocks):
@@ -376,9 +376,8 @@ class TileStore:
         held = self._blocks
         lengths = held.counts[blocks, PARTS[part]].sum(axis=1)
         old = _runs(held.starts[blocks, part], lengths)
-        points = self.rows[torch.from_numpy(old)]
-        self._place(blocks, part)
-        self._slabs.write(torch.from_numpy(_runs(held.starts[blocks, part], lengths)), points)
+        self._place(blocks, part)  # the old slab is not given back before its rows are copied
+        self._slabs.write(_runs(held.starts[blocks, part], lengths), self.rows, old)
 
 
 def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
