@@ -260,14 +260,34 @@ def _project_box(box, w2c, K, size, near, reach, bounds):
             v_low, v_high = min(v_low, v), max(v_high, v)
     if not z_high > near:
         return False
+    margin = reach + np.float32(1.0)
     bounds[0] = z_low
     if not z_low > near:  # it reaches behind the camera: its projection is unbounded
         bounds[1], bounds[2], bounds[3], bounds[4] = 0, height - 1, 0, width - 1
-        return True
-    margin = reach + np.float32(1.0)
+        return _reaches_inside(box, w2c, K, size, margin)
     bounds[1], bounds[2] = max(v_low - margin, 0), min(v_high + margin, height - 1)
     bounds[3], bounds[4] = max(u_low - margin, 0), min(u_high + margin, width - 1)
     return bounds[1] <= bounds[2] and bounds[3] <= bounds[4]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _reaches_inside(box, w2c, K, size, margin):
+    """Whether a box lies wholly on the outer side of none of the planes that bound a picture."""
+    height, width = size
+    left, right, top, bottom = False, False, False, False
+    for corner in range(8):
+        x = box[3] if corner & 1 else box[0]
+        y = box[4] if corner & 2 else box[1]
+        z = box[5] if corner & 4 else box[2]
+        depth = w2c[2, 0] * x + w2c[2, 1] * y + w2c[2, 2] * z + w2c[2, 3]
+        u = K[0, 0] * (w2c[0, 0] * x + w2c[0, 1] * y + w2c[0, 2] * z + w2c[0, 3]) + K[0, 2] * depth
+        v = K[1, 1] * (w2c[1, 0] * x + w2c[1, 1] * y + w2c[1, 2] * z + w2c[1, 3]) + K[1, 2] * depth
+        left |= u >= -margin * depth
+        right |= u <= (width + margin) * depth
+        top |= v >= -margin * depth
+        bottom |= v <= (height + margin) * depth
+    return left and right and top and bottom
 
 
 @njit(nogil=True, cache=True)
