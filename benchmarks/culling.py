@@ -20,7 +20,7 @@ import dataclasses
 
 import torch
 
-from memory.cache import NEARER, Seen, WorldCache, at_culling_resolution, backdrop, new_points
+from memory.cache import NEARER, Seen, WorldCache, backdrop, new_points
 from memory.points import Points, points_with_room
 from render.frames import Frames
 from render.metrics import psnr
@@ -33,8 +33,7 @@ FIRST_SEED = 3_000_000_000
 
 def added_to(points: Points, frame: Frames, *, frame_id: int) -> Points:
     """What a frame adds to some points."""
-    small = at_culling_resolution(frame.cameras)
-    image = render_points(points.positions, small, axes=points.axes)
+    image = render_points(points.positions, frame.cameras, axes=points.axes)
     return new_points(frame, frame_id=frame_id, behind=backdrop(points, image, frame.cameras))
 
 

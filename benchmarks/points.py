@@ -25,7 +25,7 @@ import math
 import torch
 
 from benchmarks.timing import cpu_ms
-from memory.cache import WorldCache, at_culling_resolution, backdrop, new_points
+from memory.cache import WorldCache, backdrop, new_points
 from memory.points import Points
 from render.cameras import Cameras, intrinsics_from_fov, project, rays_cam, unproject
 from render.frames import Frames
@@ -90,10 +90,9 @@ def step(count: int) -> str:
     cache = WorldCache()
     cache.insert(room(turn(quarter, n=4)[:3]), ids=[0, 1, 2])
     frame = room(turn(camera(128, 128), n=2, degrees=-160.0)[1:])
-    small = at_culling_resolution(frame.cameras)
 
     def added() -> Points:
-        drawn = cache.store.draw(small)
+        drawn = cache.store.draw(frame.cameras)
         return new_points(frame, frame_id=3, behind=backdrop(cache.store.rows, drawn, frame.cameras))
 
     ms = cpu_ms(

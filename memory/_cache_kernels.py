@@ -14,17 +14,12 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def find_known(winner, positions, normals, trusts, origin, known, rim):
-    """Set ``known`` where a point won that claims anything and is turned towards ``origin``.
-
-    ``rim`` is set where one won that claims nothing.
-    """
+def find_known(winner, positions, normals, trusts, origin, known):
+    """Set ``known`` where a point won that claims anything and is turned towards ``origin``."""
     height, width = winner.shape
     for i in range(height):
         for j in range(width):
-            p = winner[i, j]
-            known[i, j] = _is_known(p, positions, normals, trusts, origin)
-            rim[i, j] = p >= 0 and trusts[p] == 0
+            known[i, j] = _is_known(winner[i, j], positions, normals, trusts, origin)
 
 
 @njit(nogil=True, cache=True)

@@ -30,8 +30,8 @@ from render.geometry import (
 )
 from render.points import PointImage
 
-CULL_SCALE = 2
-"""New pixels are compared with the cache at 1 / CULL_SCALE of the resolution, which closes cracks."""
+SAME_DEPTH = 1e-4
+"""Relative; the two sides of a sheet may differ by so much."""
 
 RIM_SETBACK = 1.01
 """Rims are set back by this factor of their depth, so that the surface they belong to hides them."""
@@ -82,16 +82,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backdrop:
-    """What is cached already where a frame looks, at the culling resolution."""
+    """What is cached already where a frame looks, pixel by pixel."""
 
     depth: Float[Tensor, "1 h w 1"]
     """Z-depth; infinite where nothing is cached."""
 
     known: Bool[Tensor, "1 h w 1"]
     """Where what is cached faces the camera and is no rim."""
-
-    rim: Bool[Tensor, "1 h w 1"]
-    """Where a rim is in front."""
 
 
 class WorldCache:
@@ -180,10 +177,8 @@ class WorldCache:
         )
 
     def _insert(self, frame: Frames, *, frame_id: int, nearer: float | None) -> Points:
-        drawn = self.store.draw(at_culling_resolution(frame.cameras))
-        points = new_points(
-            frame, frame_id=frame_id, behind=backdrop(self.store.rows, drawn, frame.cameras), nearer=nearer
-        )
+        behind = backdrop(self.store.rows, self.store.draw(frame.cameras), frame.cameras)
+        points = new_points(frame, frame_id=frame_id, behind=behind, nearer=nearer)
         self.store.append(points)
         return points
 
@@ -217,8 +212,9 @@ def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float 
     radius = 1 if is_small else 2
     is_smooth = off_edges(depth, frame.valid, radius=radius)
     is_rim = ~is_smooth & continues_in_front(depth, is_smooth, radius=radius)
-    is_unknown, held_depth = _compared(frame, behind, nearer=nearer)
-    is_new = (is_smooth & is_unknown) | (is_rim & (held_depth > RIM_ROOM * depth))
+    is_new = (is_smooth & _unknown(frame, behind, nearer=nearer)) | (
+        is_rim & (behind.depth > RIM_ROOM * depth)
+    )
     is_new &= frame.valid & (frame.confidence > MIN_CONFIDENCE)
     rows = is_new.flatten().nonzero()[:, 0]
     rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
@@ -238,19 +234,15 @@ def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float 
 
 
 def backdrop(points: Points, image: PointImage, cameras: Cameras) -> Backdrop:
-    """What an image of points at the culling resolution of ``cameras`` says of them."""
-    small = at_culling_resolution(cameras)
+    """What an image of points, as ``cameras`` see them, says of them."""
     known = np.empty(tuple(image.winner.shape), dtype=np.bool_)
-    rim = np.empty(tuple(image.winner.shape), dtype=np.bool_)
     positions, towards, trusts = (
         column.numpy() for column in (points.positions, points.normals, points.confidence)
     )
-    winner, origins = image.winner.numpy(), small.origins.float().numpy()
-    for i in range(len(small)):
-        find_known(winner[i], positions, towards, trusts, origins[i], known[i], rim[i])
-    return Backdrop(
-        depth=image.depth, known=torch.from_numpy(known)[..., None], rim=torch.from_numpy(rim)[..., None]
-    )
+    winner, origins = image.winner.numpy(), cameras.origins.float().numpy()
+    for i in range(len(cameras)):
+        find_known(winner[i], positions, towards, trusts, origins[i], known[i])
+    return Backdrop(depth=image.depth, known=torch.from_numpy(known)[..., None])
 
 
 def _seen_well(
@@ -270,17 +262,13 @@ def _filled(
     return normals.index_copy(0, missing, to_camera.to(normals.dtype))
 
 
-def _compared(
-    frame: Frames, behind: Backdrop, *, nearer: float | None
-) -> tuple[Bool[Tensor, "1 h w 1"], Float[Tensor, "1 h w 1"]]:
-    """Where rules 1 to 3 say that a pixel of a frame is new, and the depth that is cached there already."""
-    drawn = _enlarged(behind.depth, frame.cameras)
-    unknown = ~_enlarged(behind.known, frame.cameras)
-    # What lies behind a rim would stay behind it, and come in again with every frame.
-    unknown &= ~_enlarged(behind.rim, frame.cameras) | (frame.depth < drawn)
+def _unknown(frame: Frames, behind: Backdrop, *, nearer: float | None) -> Bool[Tensor, "1 h w 1"]:
+    """Where rules 1 to 3 say that a pixel of a frame is new."""
+    # What lies behind a rim or a surface turned away would stay behind it, and come in with every frame.
+    unknown = ~behind.known & (frame.depth < (1.0 + SAME_DEPTH) * behind.depth)
     if nearer is not None:
-        unknown |= frame.depth < (1.0 - nearer) * drawn
-    return unknown, drawn
+        unknown |= frame.depth < (1.0 - nearer) * behind.depth
+    return unknown
 
 
 def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
@@ -321,17 +309,3 @@ def _looked_up(points: Points, image: PointImage, cameras: Cameras) -> Seen:
             seen.source[i].numpy(),
         )
     return seen
-
-
-def at_culling_resolution(cameras: Cameras) -> Cameras:
-    """The cameras at the culling resolution, rounded up; each of its pixels covers whole pixels."""
-    K = cameras.K.clone()
-    K[:, :2] /= CULL_SCALE
-    width, height = -(-cameras.width // CULL_SCALE), -(-cameras.height // CULL_SCALE)
-    return Cameras(c2w=cameras.c2w, K=K, width=width, height=height)
-
-
-def _enlarged(small: Tensor, cameras: Cameras) -> Tensor:
-    """Nearest-neighbour enlargement from the culling resolution to the frame's."""
-    large = small.repeat_interleave(CULL_SCALE, dim=1).repeat_interleave(CULL_SCALE, dim=2)
-    return large[:, : cameras.height, : cameras.width]

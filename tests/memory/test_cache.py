@@ -10,7 +10,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from memory.cache import NEARER, WorldCache, at_culling_resolution, backdrop, new_points
+from memory.cache import NEARER, WorldCache, backdrop, new_points
 from memory.points import FIELDS, Points, concatenated, points_with_room
 from memory.tiles import TileStore
 from render.cameras import Cameras, intrinsics_from_fov, project, rays_cam, resized, unproject
@@ -75,8 +75,7 @@ def filled(frames: Frames, *, nearer: float | None = None) -> WorldCache:
 
 def added_to(points: Points, frame: Frames, *, frame_id: int = 1) -> Points:
     """What a frame adds to points that somebody holds."""
-    small = at_culling_resolution(frame.cameras)
-    image = render_points(points.positions, small, axes=points.axes)
+    image = render_points(points.positions, frame.cameras, axes=points.axes)
     return new_points(frame, frame_id=frame_id, behind=backdrop(points, image, frame.cameras))
 
 
@@ -162,7 +161,7 @@ def test_an_orbit_walked_again_adds_nothing_more(orbit: Frames):
     first, second, third = (sum(lap) for lap in laps)
     assert laps[0][0] > 3 * max(laps[0][-6:])
     assert second < 0.05 * first
-    assert third <= 0.01 * first
+    assert third <= 0.001 * first
 
 
 def test_the_order_of_insertion_changes_the_count_by_less_than_a_tenth(orbit: Frames):
@@ -176,7 +175,7 @@ def test_every_source_camera_finds_its_valid_pixels_filled(orbit: Frames):
     seen, winner = cache.render(small), cache.store.draw(small).winner
     empty = (winner < 0).flatten(1).float().mean(dim=1)
     assert (empty < 0.01).all()
-    assert seen.mask.float().mean() > 0.96
+    assert seen.mask.float().mean() > 0.95
 
 
 def test_a_source_camera_sees_its_own_pixels_again(box_room: BoxRoom):
@@ -213,9 +212,9 @@ def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
 
 
 def test_what_faces_away_hides_what_is_behind_it_and_is_not_known():
-    cache = WorldCache()
-    cache.insert(wall(3.0), ids=[0])
-    cache.insert(wall(3.5, at=5.0, turned=True), ids=[1])
+    cache = filled(wall(3.0))
+    further = filled(wall(3.5, at=5.0, turned=True)).points
+    cache.take(dataclasses.replace(further, source=torch.ones_like(further.source)))
     for camera, in_front in ((wall(3.0).cameras, 1), (wall(3.5, at=5.0, turned=True).cameras, 0)):
         assert (cache.store.rows.source[cache.store.draw(camera).winner] == in_front).all()
         assert not cache.render(camera).mask.any()
