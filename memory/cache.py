@@ -17,6 +17,7 @@ from torch import Tensor
 
 from memory._cache_kernels import find_known, show_winners
 from memory.blocks import BlockIndex
+from memory.boxes import Corner, within
 from memory.points import GrowingPoints, Points
 from render.cameras import Cameras, unproject
 from render.frames import Frames
@@ -143,6 +144,17 @@ class WorldCache:
         self._held.append(points)
         self._blocks.extend(self.points)
 
+    def remove(self, low: Corner, high: Corner) -> int:
+        """Forget every point between two corners, both included; returns how many that were.
+
+        What comes later may fill the place again; what was forgotten never comes back.
+        """
+        held = self.points
+        gone = within(held.positions, low, high)
+        self._held, self._blocks = GrowingPoints(), BlockIndex()
+        self.take(held[~gone])
+        return int(gone.sum())
+
     def insert(self, frames: Frames, *, ids: list[int], nearer: float | None = None) -> int:
         """Add what each frame shows that the cache does not have, and return how many points that is.
 
@@ -167,7 +179,10 @@ class WorldCache:
         return len(self) - before
 
     def _generation_of(self, winners: Int[Tensor, " p"]) -> int:
-        """One more than the median generation of the frames whose points are seen; 0 if there are none."""
+        """One more than the median generation of what is seen; 0 if there is nothing.
+
+        What an edit placed has generation 0, like what was measured.
+        """
         if winners.numel() == 0:
             return 0
         sources, counts = self.points.source[winners].unique(return_counts=True)

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from memory.boxes import Box, within
 from memory.cache import Seen
 from memory.points import Points
-from memory.restore import restored
+from memory.restore import edit_cache, restored
 from memory.retrieval import Recalled, retrieve
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
 from render.cameras import Cameras
@@ -184,6 +186,32 @@ class Growth:
         times = StepTimes(**dict(zip(names, spans, strict=True)))
         return Grown(chunk=chunk, frames=stored, points=points, recalled=recalled, times=times)
 
+    def place(self, points: Points, *, settings: dict[str, Any]) -> tuple[Chunk, Points]:
+        """Put a surface into the world, now; see :meth:`World.place`. A path that is pending stays so."""
+        chunk, placed = self.world.place(points, settings=settings)
+        self._edited(chunk, placed)
+        return chunk, placed
+
+    def remove(self, box: Box, *, settings: dict[str, Any]) -> tuple[Chunk, int]:
+        """Take what is known inside a box out of the world, now, and say how many points that were.
+
+        What imagined frames show there later is new. A path that is pending stays so.
+
+        Raises:
+            WorldError: if nothing is known inside the box.
+        """
+        count = int(within(self.cache.points.positions, box.low, box.high).sum())
+        if not count:
+            raise nothing_in(box)
+        chunk = self.world.remove(box, settings=settings)
+        self._edited(chunk, None)
+        return chunk, count
+
+    def _edited(self, chunk: Chunk, placed: Points | None) -> None:
+        assert chunk.edit is not None
+        edit_cache(self.cache, chunk.edit, placed)
+        self.bank.change(chunk.edit.box)
+
     def _remember(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Points:
         """Enter committed frames into cache and bank, and return the points that they added."""
         points = self.cache.remember(frames, seen, ids=ids, given=given)
@@ -230,6 +258,14 @@ def start(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def nothing_in(box: Box) -> WorldError:
+    """The refusal to remove nothing."""
+    return WorldError(
+        f"nothing is known inside the box from {box.low} to {box.high}, so nothing would be removed; "
+        "worldgen view shows where things are"
+    )
 
 
 def frame_seed(seed: int, *, path: int, index: int) -> int:
