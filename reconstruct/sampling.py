@@ -162,12 +162,14 @@ def _merged(
 ) -> _Patches:
     """One patch for all small faces that lie in one cube of the given side and look the same way."""
     small = np.flatnonzero(patches.is_whole)
+    if not len(small):
+        return patches
     faces = patches.faces[small]
     centroids, towards = corners[faces].mean(axis=1), _normals(corners[faces])
     area = np.linalg.norm(towards, axis=1)
     axis = np.abs(towards).argmax(axis=1)
     facing = 2 * axis + (np.take_along_axis(towards, axis[:, None], axis=1)[:, 0] < 0)
-    cube = np.floor((centroids - centroids.min(axis=0, initial=np.inf)) / spacing)
+    cube = np.floor((centroids - centroids.min(axis=0)) / spacing)
     keys = np.column_stack([cube, facing, has_both[faces]])
     _, first, group, sizes = np.unique(
         keys, axis=0, return_index=True, return_inverse=True, return_counts=True
