@@ -101,9 +101,8 @@ def write_surface(folder: Path, data: bytes, *, edit_id: int) -> None:
     """Put the file of an edit on the disk, so that it survives a power cut; or leave nothing."""
     place = folder / EDITS_FOLDER
     try:
-        if not place.exists():
-            place.mkdir()
-            sync_folder(folder)
+        place.mkdir(exist_ok=True)
+        sync_folder(folder)
         write_whole(surface_file(folder, edit_id), data)
         sync_folder(place)
     except BaseException:

@@ -313,11 +313,11 @@ class World:
         return read_surface(self.path, edit)
 
     def _next_time(self) -> int:
+        if self.head is None:
+            raise WorldError(f"{self.path} has no frames yet, so nothing in it can be edited; grow it first")
         return 1 + _tables.time_at(self._index, self.head)
 
     def _edited(self, edit: Edit, data: bytes | None, *, settings: dict[str, Any]) -> Chunk:
-        if self.head is None:
-            raise WorldError(f"{self.path} has no frames yet, so nothing in it can be edited; grow it first")
         chunk = Chunk(
             id=_tables.next_id(self._index, "chunks"),
             parent=self.head,
