@@ -23,6 +23,7 @@ import torch
 from memory.boxes import Box, within
 from memory.cache import Seen
 from memory.points import Points
+from memory.recall import up_to_date
 from memory.restore import edit_cache, restored
 from memory.retrieval import Recalled, retrieve
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
@@ -47,7 +48,7 @@ class StepTimes:
     retrieve_ms: float
     """To choose what is recalled."""
     recall_ms: float
-    """To read it back."""
+    """To read it back, and bring it up to date with edits."""
     sample_ms: float
     commit_ms: float
     insert_ms: float
@@ -165,7 +166,8 @@ class Growth:
         clock.append(time.perf_counter())
         recalled = retrieve(self.bank, seen, self.cache.points, k=RECALLED_FRAMES, seed=seed)
         clock.append(time.perf_counter())
-        recall = self.world.frames([view.frame_id for view in recalled])
+        ids = [view.frame_id for view in recalled]
+        recall = up_to_date(self.world.frames(ids), ids=ids, bank=self.bank, cache=self.cache)
         clock.append(time.perf_counter())
         frames = self.generator(known_from_cache(seen), recall, units=self.units, seed=seed)
         clock.append(time.perf_counter())
