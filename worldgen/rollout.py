@@ -23,7 +23,6 @@ import torch
 from memory.boxes import Box, within
 from memory.cache import Seen
 from memory.points import Points
-from memory.recall import up_to_date
 from memory.restore import edit_cache, restored
 from memory.retrieval import Recalled, retrieve
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
@@ -32,6 +31,7 @@ from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.generator import Generator
+from worldgen.recall import up_to_date
 
 MAX_HOLES = 0.005
 """Share of a measured view that may lack depth before a second frame completes it."""

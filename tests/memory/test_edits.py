@@ -23,7 +23,6 @@ from memory.bank import MemoryBank
 from memory.boxes import Box, within
 from memory.cache import WorldCache
 from memory.points import FIELDS, Points, concatenated
-from memory.recall import up_to_date
 from memory.rehearsal import Rehearsal
 from memory.restore import restored, restored_bank, restored_cache
 from memory.retrieval import retrieve
@@ -524,37 +523,6 @@ def test_of_two_views_at_one_pose_the_one_after_the_edit_is_recalled(world: Worl
     unaware = MemoryBank()
     unaware.append(world.frames(), ids=[0, 1])
     assert [view.frame_id for view in retrieve(unaware, seen, cache.points, k=2, seed=seed)] == [0, 1]
-
-
-def test_a_view_that_is_remembered_shows_a_later_edit_and_is_otherwise_as_it_was(world: World):
-    first = world.frames([0])
-    _, bank = restored(world)
-    assert up_to_date(first, ids=[0], bank=bank, cache=WorldCache()) is first
-    world.place(square(40), settings={})
-    cache, bank = restored(world)
-    placed = up_to_date(first, ids=[0], bank=bank, cache=cache)
-    shown = cache.render(camera())
-    hidden = shown.mask & (shown.depth < 2.5)
-    assert 30 < int(hidden.sum()) < hidden.numel() / 2
-    assert torch.equal(placed.rgb, torch.where(hidden, shown.rgb, first.rgb))
-    assert torch.equal(placed.depth, torch.where(hidden, shown.depth, first.depth))
-    grow(world, dataclasses.replace(placed, cameras=camera()))
-    second = world.frames([1])
-    world.remove(Box(low=BOX.low, high=(1.0, 1.0, 2.5)), settings={})
-    cache, bank = restored(world)
-    both = up_to_date(world.frames([1, 0]), ids=[1, 0], bank=bank, cache=cache)
-    behind = cache.render(camera())
-    gone = second.valid & (second.depth < 2.5)
-    assert int(gone.sum()) == int(hidden.sum())
-    assert (both.rgb[:1] == torch.where(gone, behind.rgb, second.rgb))[behind.mask.expand(1, 24, 24, 3)].all()
-    assert torch.equal(both.valid[:1], torch.where(gone, behind.mask, second.valid))
-    assert (both.depth[:1][both.valid[:1]] > 2.5).all(), "nothing that was removed is remembered"
-    assert torch.equal(both.rgb[1:], first.rgb), "the first view never showed it"
-    world.remove(Box(low=(-9.0, -9.0, 2.5), high=(9.0, 9.0, 3.5)), settings={})
-    cache, bank = restored(world)
-    empty = up_to_date(world.frames([0]), ids=[0], bank=bank, cache=cache)
-    assert not empty.valid.any()
-    assert (empty.rgb == 0.5).all()
 
 
 def test_an_edit_takes_a_step_of_time_and_changes_no_view(world: World):

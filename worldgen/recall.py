@@ -1,8 +1,7 @@
 """Recall: views of the past as they would look now, where an edit has changed what they showed.
 
-Room: memory. Used by worldgen before a generator attends to remembered frames: a view that still
-showed what was removed would bring it back, one that shows the wall behind a thing placed since would
-make it transparent.
+Room: worldgen. Used before a generator attends to remembered frames: a view that still showed what was
+removed would bring it back, one that shows the wall behind a thing placed since would make it transparent.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memory.bank import Change, MemoryBank
@@ -18,9 +17,7 @@ from memory.boxes import within
 from memory.cache import Seen, WorldCache
 from render.cameras import unproject
 from render.frames import Frames
-
-UNKNOWN_RGB = 0.5
-"""Where something was removed and nothing is known yet."""
+from worldgen.resample import push_pull
 
 IN_FRONT = 0.98
 """What the cache shows inside a box hides what a view showed there if it is nearer by this factor."""
@@ -36,8 +33,9 @@ def up_to_date(frames: Frames, *, ids: list[int], bank: MemoryBank, cache: World
         cache: the world as it is.
 
     Returns:
-        The same frames, bit for bit, where no later edit touches what they show. What was removed and is
-        not known anew is grey and has no valid depth.
+        The same frames, bit for bit, where no later edit touches what they show. Where something was
+        removed and nothing is known anew, what is around goes on smoothly, with confidence 0: a model takes
+        a hole in a remembered depth for something far away.
     """
     if not bank.changes:
         return frames
@@ -55,14 +53,25 @@ def up_to_date(frames: Frames, *, ids: list[int], bank: MemoryBank, cache: World
 def _repainted(frame: Frames, changes: list[Change], cache: WorldCache) -> Frames:
     seen = cache.render(frame.cameras)
     changed = _changed(frame, seen, changes)
-    known = seen.mask
+    hole = changed & ~seen.mask
+    rgb = torch.where(changed, seen.rgb, frame.rgb)
+    depth = torch.where(changed, seen.depth, frame.depth)
+    known = torch.where(changed, seen.mask, frame.valid)
+    inverse = torch.where(known, 1.0 / depth.clamp_min(1e-12), 0.0)
+    around = _filled(inverse, known)
     return dataclasses.replace(
         frame,
-        rgb=torch.where(changed, torch.where(known, seen.rgb, UNKNOWN_RGB), frame.rgb),
-        depth=torch.where(changed, seen.depth, frame.depth),
-        valid=torch.where(changed, known, frame.valid),
+        rgb=torch.where(hole, _filled(rgb, ~hole).clamp(0.0, 1.0), rgb),
+        depth=torch.where(hole & (around > 0), 1.0 / around.clamp_min(1e-12), depth),
+        valid=torch.where(hole, around > 0, known),
         confidence=torch.where(changed, seen.confidence, frame.confidence),
     )
+
+
+def _filled(image: Float[Tensor, "1 h w c"], known: Bool[Tensor, "1 h w 1"]) -> Float[Tensor, "1 h w c"]:
+    """Smoothly continued from where it is known; inverse depth continues as a plane does."""
+    channels, mask = image.permute(0, 3, 1, 2), known.permute(0, 3, 1, 2).float()
+    return push_pull(channels * mask, mask).permute(0, 2, 3, 1)
 
 
 def _changed(frame: Frames, seen: Seen, changes: list[Change]) -> Bool[Tensor, "1 h w 1"]:
