@@ -161,13 +161,7 @@ def write_blobs(folder: Path, stored: Coded, *, frame_id: int) -> tuple[bytes, b
         depth_file(folder, frame_id): png_from_pixels(stored.codes),
     }
     for file, data in files.items():
-        partial = _partial(file)
-        partial.unlink(missing_ok=True)
-        with partial.open("xb") as sink:
-            sink.write(data)
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(partial, file)
+        write_whole(file, data)
     rgb_sha256, depth_sha256 = (hashlib.sha256(data).digest() for data in files.values())
     return rgb_sha256, depth_sha256
 
@@ -177,10 +171,25 @@ def delete_blobs(folder: Path, ids: Iterable[int]) -> None:
     for file in (name(folder, frame_id) for frame_id in ids for name in (rgb_file, depth_file)):
         with suppress(OSError):
             file.unlink(missing_ok=True)
-            _partial(file).unlink(missing_ok=True)
+            partial_of(file).unlink(missing_ok=True)
 
 
-def _partial(file: Path) -> Path:
+def write_whole(file: Path, data: bytes) -> None:
+    """Put a file on the disk: under its name is all of it, or nothing.
+
+    It survives a power cut once :func:`sync_folder` has been called on its folder.
+    """
+    partial = partial_of(file)
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
+    os.replace(partial, file)
+
+
+def partial_of(file: Path) -> Path:
+    """What a file is called while it is being written."""
     return file.with_name(f".{file.name}.tmp")
 
 
@@ -257,19 +266,23 @@ def _files(folder: Path, record: FrameRecord) -> list[tuple[Path, bytes]]:
 def read_blob(file: Path, record: FrameRecord, *, sha256: bytes) -> bytes:
     """The bytes of one file of a frame, if they are the ones that were committed."""
     limit = record.width * record.height * BYTES_PER_PIXEL + PNG_OVERHEAD
+    return read_whole(file, what=f"frame {record.id}", limit=limit, sha256=sha256)
+
+
+def read_whole(file: Path, *, what: str, limit: int, sha256: bytes) -> bytes:
+    """The bytes of a file of up to ``limit`` bytes, if they are the ones that were committed."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise WorldError(
-            f"frame {record.id} is missing: {file} cannot be opened ({error.strerror}); "
-            "restore it from a copy"
+            f"{what} is missing: {file} cannot be opened ({error.strerror}); restore it from a copy"
         ) from error
     with os.fdopen(handle, "rb") as source:
         is_usable = stat.S_ISREG(os.fstat(handle).st_mode)
         data = source.read(limit + 1) if is_usable else b""
     if hashlib.sha256(data).digest() != sha256:
         raise WorldError(
-            f"frame {record.id} is damaged: {file} is not the file that was committed "
+            f"{what} is damaged: {file} is not the file that was committed "
             "(its checksum differs); restore it from a copy"
         )
     return data

@@ -16,6 +16,7 @@ from pathlib import Path
 from memory import _index, _schema
 from memory._blobs import FRAMES_FOLDER, sync_folder
 from memory._records import WorldError
+from memory._surfaces import EDITS_FOLDER
 
 LOCK = "world.lock"
 """Held by the writer for as long as it lives; the system releases it however the writer ends."""
@@ -37,7 +38,8 @@ def check_place(folder: Path) -> None:
     files = [_index.NAME, LOCK, *(_index.NAME + suffix for suffix in _index.LOG_SUFFIXES)]
     for name in files:
         _check_kind(folder / name, stat.S_ISREG, "a plain file")
-    _check_kind(folder / FRAMES_FOLDER, stat.S_ISDIR, "a plain folder")
+    for name in (FRAMES_FOLDER, EDITS_FOLDER):
+        _check_kind(folder / name, stat.S_ISDIR, "a plain folder")
     if not (folder / _index.NAME).exists():
         raise WorldError(f"{folder} holds no {_index.NAME}, so it is not a world; name the folder of a world")
 

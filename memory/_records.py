@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from memory.boxes import Box
 from render.cameras import Cameras
 
 MAX_PATH_CAMERAS = 100_000
@@ -19,6 +20,10 @@ LARGEST_INTEGER = 2**63 - 1
 MAX_NAME = 1000
 HEAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNITS = ("metres", "scene")
+MAX_POINTS = 1 << 18
+"""Most points of one edit: 10 MB."""
+
+PLACE, REMOVE = "place", "remove"
 
 
 class WorldError(ValueError):
@@ -48,8 +53,29 @@ class SceneInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A change that somebody made to what the world holds."""
+
+    id: int
+    kind: str
+    """"place" or "remove"."""
+
+    time: int
+    """How many edits there are on the way to it, itself included: the world's time from then on."""
+
+    box: Box
+    """What changed lies inside."""
+
+    points: int
+    """How many points were placed; 0 where something was removed."""
+
+    sha256: bytes | None
+    """Of the file that holds them; ``None`` where something was removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A few frames that became part of the world together; a node of its tree."""
+    """A few frames that became part of the world together, or one edit; a node of its tree."""
 
     id: int
     parent: int | None
@@ -70,6 +96,9 @@ class Chunk:
 
     path_start: int
     """Index on the path of the first frame's camera."""
+
+    edit: Edit | None = None
+    """What was changed, on a chunk without frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ before one of these functions has looked at it.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,22 @@ from memory._png import MAX_SIDE
 from memory._records import (
     LARGEST_INTEGER,
     MAX_PATH_CAMERAS,
+    MAX_POINTS,
+    PLACE,
+    REMOVE,
     Chunk,
+    Edit,
     FrameRecord,
     Head,
     PlannedPath,
     SceneInfo,
     WorldError,
 )
+from memory.boxes import Box, Corner
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
 LARGEST_LENGTH = float(np.finfo(np.float32).max)
 
 
@@ -123,13 +130,15 @@ def scene_from_rows(rows: list[tuple[Any, ...]]) -> SceneInfo:
         raise damaged(f"meta holds no usable scene ({error})") from error
 
 
-def chunk_from_row(row: tuple[Any, ...], frame_ids: tuple[int, ...]) -> Chunk:
+def chunk_from_row(row: tuple[Any, ...], frame_ids: tuple[int, ...], edit: Edit | None) -> Chunk:
     """A chunk from its row; parents come before children, so a walk to the root ends."""
     number, parent, created, given, generator, seed, settings, path, path_start, _ = row
     name = f"chunk {integer(number, 'chunks.id')}"
     plain = json_value(settings, f"settings of {name}")
     if not isinstance(plain, dict):
         raise damaged(f"settings of {name} should be a dict, got {plain!r:.80}")
+    if bool(frame_ids) == (edit is not None):
+        raise damaged(f"{name} should have frames or an edit, and not both")
     return Chunk(
         id=number,
         parent=None if parent is None else integer(parent, f"parent of {name}", high=number - 1),
@@ -141,7 +150,55 @@ def chunk_from_row(row: tuple[Any, ...], frame_ids: tuple[int, ...]) -> Chunk:
         frame_ids=frame_ids,
         path=None if path is None else integer(path, f"path of {name}"),
         path_start=integer(path_start, f"path_start of {name}", high=MAX_PATH_CAMERAS),
+        edit=edit,
     )
+
+
+def edit_from_row(row: tuple[Any, ...]) -> Edit:
+    """An edit from the row of its event."""
+    number, time, kind, data = row
+    name = f"event {integer(number, 'events.id')}"
+    if kind not in (PLACE, REMOVE):
+        raise WorldError(f"{name} is a {kind!r:.40} and this worldgen does not know those; update worldgen")
+    plain = json_value(data, f"data of {name}")
+    keys = {"box", "points", "sha256"} if kind == PLACE else {"box"}
+    if not isinstance(plain, dict) or plain.keys() != keys:
+        raise damaged(f"data of {name} should be a dict with {', '.join(sorted(keys))}, got {plain!r:.80}")
+    return Edit(
+        id=number,
+        kind=kind,
+        time=integer(time, f"time of {name}", low=1),
+        box=_box(plain["box"], f"box of {name}"),
+        points=0 if kind == REMOVE else integer(plain["points"], f"points of {name}", low=1, high=MAX_POINTS),
+        sha256=None if kind == REMOVE else _digest(plain["sha256"], f"sha256 of {name}"),
+    )
+
+
+def data_of_edit(edit: Edit) -> str:
+    """The data of an event, for :func:`edit_from_row`."""
+    data: dict[str, Any] = {"box": [list(edit.box.low), list(edit.box.high)]}
+    if edit.sha256 is not None:
+        data |= {"points": edit.points, "sha256": edit.sha256.hex()}
+    return json.dumps(data, allow_nan=False)
+
+
+def _box(value: object, name: str) -> Box:
+    try:
+        low, high = (_corner(corner) for corner in value)  # pyright: ignore[reportGeneralTypeIssues]
+        return Box(low=low, high=high)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise damaged(f"{name} should be two corners, got {value!r:.80}") from error
+
+
+def _corner(value: list[object]) -> Corner:
+    x, y, z = (float(number) for number in value if type(number) in (int, float))  # pyright: ignore[reportArgumentType]
+    return x, y, z
+
+
+def _digest(value: object, name: str) -> bytes:
+    if not isinstance(value, str) or not DIGEST.fullmatch(value):
+        raise damaged(f"{name} should be 64 hexadecimal digits, got {value!r:.80}")
+    return bytes.fromhex(value)
 
 
 def head_from_row(row: tuple[Any, ...]) -> Head:

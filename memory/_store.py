@@ -1,6 +1,6 @@
-"""Store: how the frames of a chunk come to be on the disk, and in the index.
+"""Store: how the frames or the edit of a chunk come to be on the disk, and in the index.
 
-Room: memory. Private to it. Pictures are written first, to names that nothing refers to; one
+Room: memory. Private to it. Files are written first, to names that nothing refers to; one
 transaction then makes the chunk visible.
 """
 
@@ -24,12 +24,13 @@ from memory._blobs import (
 from memory._index import Index
 from memory._records import Chunk, FrameRecord
 from memory._rows import bytes_from_matrices
+from memory._surfaces import write_surface
 from render.frames import Frames
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Where the frames of a chunk go when it joins the current head."""
+    """Where a chunk goes when it joins the current head."""
 
     def free_ids(self, count: int) -> tuple[int, ...]:
         """Numbers that ``count`` new frames can have."""
@@ -43,6 +44,14 @@ class Store(Protocol):
         """
         ...
 
+    def free_edit_id(self) -> int:
+        """A number that a new edit can have."""
+        ...
+
+    def keep_edit(self, chunk: Chunk, data: bytes | None) -> None:
+        """Let the current head end with a chunk that is an edit; ``data`` is the file of what it placed."""
+        ...
+
 
 @final
 class Disk:
@@ -50,7 +59,7 @@ class Disk:
 
     def __init__(self, folder: Path, index: Index) -> None:
         self._folder, self._index = folder, index
-        self._first_free_frame = 0
+        self._first_free_frame = self._first_free_edit = 0
 
     def free_ids(self, count: int) -> tuple[int, ...]:
         """Numbers that no frame ever had."""
@@ -59,6 +68,7 @@ class Disk:
 
     def keep(self, chunk: Chunk, frames: Frames) -> tuple[Chunk, Frames]:
         """Write pictures that nothing refers to yet, then refer to them in one transaction."""
+        time = _tables.time_at(self._index, chunk.parent)
         records, pictures = [], []
         try:
             for offset, number in enumerate(chunk.frame_ids):
@@ -75,10 +85,24 @@ class Disk:
         # recovers: these numbers and their files stay taken until the world is opened again.
         self._first_free_frame = chunk.frame_ids[-1] + 1
         with self._index.transaction() as db:
-            _tables.insert_chunk(db, chunk, frames=records)
+            _tables.insert_chunk(db, chunk, frames=records, time=time)
         cameras = exact_cameras(frames.cameras.to("cpu"))
         back = frames_of(pictures, given=[chunk.given] * len(frames), cameras=cameras)
         return chunk, back.to(frames.rgb.device)
+
+    def free_edit_id(self) -> int:
+        """A number that no edit ever had."""
+        return max(_tables.next_id(self._index, "events"), self._first_free_edit)
+
+    def keep_edit(self, chunk: Chunk, data: bytes | None) -> None:
+        """Write the file, if there is one, then refer to it in one transaction."""
+        edit = chunk.edit
+        assert edit is not None
+        if data is not None:
+            write_surface(self._folder, data, edit_id=edit.id)
+        self._first_free_edit = edit.id + 1  # as with frames: a failed transaction may yet come true
+        with self._index.transaction() as db:
+            _tables.insert_chunk(db, chunk, frames=[], time=edit.time)
 
 
 def _record(

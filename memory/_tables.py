@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from memory._blobs import CODING
 from memory._index import Index
-from memory._records import Chunk, FrameRecord, Head, PlannedPath, WorldError
+from memory._records import Chunk, Edit, FrameRecord, Head, PlannedPath, WorldError
 from memory._rows import (
     bytes_from_matrices,
     chunk_from_row,
     damaged,
+    data_of_edit,
+    edit_from_row,
     frame_from_row,
     head_from_row,
     integer,
@@ -27,6 +29,8 @@ ROWS_PER_QUERY = 500
 LARGEST_ID = 10**12
 
 FRAME_COLUMNS = "id, width, height, c2w, k, near, far, confidence, rgb_sha256, depth_sha256"
+
+EVENT_COLUMNS = "id, time, kind, data"
 
 CHUNK_COLUMNS = "id, parent, created, given, generator, seed, settings, path, path_start, coding"
 
@@ -66,21 +70,21 @@ def current_head(index: Index) -> Head:
 
 def all_chunks(index: Index) -> list[Chunk]:
     """The chunks of every branch; parents come before their children."""
-    frame_ids = _frame_ids_by_chunk(index)
+    frame_ids, edits = _frame_ids_by_chunk(index), _edits_by_chunk(index)
     rows = index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks ORDER BY id")
-    return [chunk_from_row(row, frame_ids.get(row[0], ())) for row in rows]
+    return [chunk_from_row(row, frame_ids.get(row[0], ()), edits.get(row[0])) for row in rows]
 
 
 def chunks_to(index: Index, end: int | None) -> list[Chunk]:
     """The chunks from the root to ``end``."""
     rows = {row[0]: row for row in index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks")}
-    frame_ids = _frame_ids_by_chunk(index)
+    frame_ids, edits = _frame_ids_by_chunk(index), _edits_by_chunk(index)
     chain: list[Chunk] = []
     number = end
     while number is not None:
         if number not in rows:
             raise damaged(f"chunk {number} is missing")
-        chain.append(chunk_from_row(rows[number], frame_ids.get(number, ())))
+        chain.append(chunk_from_row(rows[number], frame_ids.get(number, ()), edits.get(number)))
         number = chain[-1].parent
     return chain[::-1]
 
@@ -90,6 +94,38 @@ def _frame_ids_by_chunk(index: Index) -> dict[object, tuple[int, ...]]:
     for chunk, frame in index.rows("SELECT chunk, id FROM frames ORDER BY id"):
         found.setdefault(chunk, []).append(integer(frame, "frames.id"))
     return {chunk: tuple(ids) for chunk, ids in found.items()}
+
+
+def _edits_by_chunk(index: Index) -> dict[object, Edit]:
+    found: dict[object, Edit] = {}
+    for chunk, *row in index.rows(f"SELECT chunk, {EVENT_COLUMNS} FROM events ORDER BY id"):
+        if chunk in found:
+            raise damaged(f"chunk {chunk!r:.20} has more than one event")
+        found[chunk] = edit_from_row(tuple(row))
+    return found
+
+
+def all_edits(index: Index) -> list[Edit]:
+    """The edits of every branch."""
+    return [edit_from_row(row) for row in index.rows(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY id")]
+
+
+def all_edit_ids(index: Index) -> set[int]:
+    """The numbers of the edits of every branch."""
+    return {integer(row[0], "events.id") for row in index.rows("SELECT id FROM events")}
+
+
+def edit_ids_of(index: Index, chunks: set[int]) -> list[int]:
+    """The numbers of the edits of these chunks."""
+    rows = index.rows("SELECT id, chunk FROM events ORDER BY id")
+    return [integer(event, "events.id") for event, chunk in rows if chunk in chunks]
+
+
+def time_at(index: Index, chunk: int | None) -> int:
+    """How many edits there are on the way to a chunk, itself included."""
+    query = "SELECT max(time) FROM (SELECT time, chunk FROM frames UNION ALL SELECT time, chunk FROM events)"
+    times = index.rows(f"{query} WHERE chunk = ?", chunk)
+    return 0 if times[0][0] is None else integer(times[0][0], f"time of chunk {chunk}")
 
 
 def has_chunk(index: Index, number: int) -> bool:
@@ -199,16 +235,21 @@ def path_progress(index: Index, path: int, *, head: int | None) -> tuple[int, in
     return (integer(done[0][0], f"progress of path {path}") if done else 0), integer(cameras, "cameras")
 
 
-def insert_chunk(db: sqlite3.Connection, chunk: Chunk, *, frames: list[FrameRecord]) -> None:
-    """Make a chunk and its frames the end of the current head; what was undone is given up."""
+def insert_chunk(db: sqlite3.Connection, chunk: Chunk, *, frames: list[FrameRecord], time: int) -> None:
+    """Make a chunk with its frames or its edit the end of the current head; what was undone is given up."""
     row = (chunk.id, chunk.parent, chunk.created, chunk.given, chunk.generator, chunk.seed)
     row = (*row, json.dumps(chunk.settings), chunk.path, chunk.path_start, CODING)
     db.execute(f"INSERT INTO chunks ({CHUNK_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     for frame in frames:
         row = (frame.id, frame.width, frame.height, frame.c2w, frame.K, frame.near, frame.far)
-        row = (*row, frame.confidence, frame.rgb_sha256, frame.depth_sha256, chunk.id)
+        row = (*row, frame.confidence, frame.rgb_sha256, frame.depth_sha256, chunk.id, time)
+        marks = ", ".join("?" * len(row))
+        db.execute(f"INSERT INTO frames ({FRAME_COLUMNS}, chunk, time) VALUES ({marks})", row)
+    if chunk.edit is not None:
+        edit = chunk.edit
         db.execute(
-            f"INSERT INTO frames ({FRAME_COLUMNS}, chunk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+            f"INSERT INTO events ({EVENT_COLUMNS}, chunk) VALUES (?, ?, ?, ?, ?)",
+            (edit.id, edit.time, edit.kind, data_of_edit(edit), chunk.id),
         )
     db.execute("UPDATE heads SET chunk = ?, tip = NULL WHERE current = 1", (chunk.id,))
 

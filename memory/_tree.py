@@ -15,6 +15,7 @@ from memory._blobs import delete_blobs, depth_file, rgb_file, stale_files
 from memory._index import Index
 from memory._records import Chunk, Freed, Head, WorldError, checked_head_name
 from memory._rows import damaged
+from memory._surfaces import delete_surfaces, surface_file
 
 
 @final
@@ -143,10 +144,11 @@ class Tree:
         What a crash leaves of the files is swept when the world is next opened for writing.
         """
         with self._index.changing():
-            freed, frames, files = self._waste()
+            freed, frames, edits, files = self._waste()
             with self._index.transaction() as db:
                 _tables.delete_chunks(db, self.abandoned())
             delete_blobs(self._folder, frames)
+            delete_surfaces(self._folder, edits)
             for file in files:
                 with suppress(OSError):
                     file.unlink()
@@ -156,17 +158,18 @@ class Tree:
         """What :meth:`collect` would delete."""
         return self._index.read(self._waste)[0]
 
-    def _waste(self) -> tuple[Freed, list[int], list[Path]]:
-        """Abandoned chunks, counted; their frames; the files that were derived at one of them."""
+    def _waste(self) -> tuple[Freed, list[int], list[int], list[Path]]:
+        """Abandoned chunks, counted; their frames and edits; the files that were derived at one of them."""
         chunks = set(self.abandoned())
-        frames = _tables.frame_ids_of(self._index, chunks)
+        frames, edits = _tables.frame_ids_of(self._index, chunks), _tables.edit_ids_of(self._index, chunks)
         stale = stale_files(self._folder, keep=_tables.all_chunk_ids(self._index) - chunks)
         blobs = [name(self._folder, frame) for frame in frames for name in (rgb_file, depth_file)]
+        blobs += [surface_file(self._folder, edit) for edit in edits]
         size = 0
         for file in [*blobs, *stale]:
             with suppress(OSError):
                 size += file.lstat().st_size
-        return Freed(chunks=len(chunks), frames=len(frames), bytes=size), frames, stale
+        return Freed(chunks=len(chunks), frames=len(frames), bytes=size), frames, edits, stale
 
     def check_chunk(self, number: int) -> None:
         """Refuse a chunk that the world does not have."""

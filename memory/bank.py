@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt16
 
 from memory._retrieval_kernels import bound_blocks, draw_thumbnails
+from memory.boxes import Box
 from memory.cache import MIN_CONFIDENCE
 from render.cameras import Cameras, resized
 from render.frames import Frames
@@ -70,6 +71,16 @@ class Units:
         return Units(**{name: getattr(self, name)[index] for name in FIELDS})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An edit: views that came before it show the inside of its box as it is no more."""
+
+    time: int
+    """When it came, in the time of the views; every view has another one."""
+
+    box: Box
+
+
 FIELDS = tuple(field.name for field in dataclasses.fields(Units))
 
 UNIT_BYTES = 2 * 8 + 4 * (12 + 4 + 2 + 1 + 4) + 2 * THUMBNAIL**2
@@ -86,6 +97,8 @@ class MemoryBank:
             scale: world units in a scene unit.
         """
         self.scale = scale
+        self.changes: list[Change] = []
+        """Every edit so far, oldest first."""
         self._room = units_with_room(0)
         self._blocks = np.empty((0, 4), dtype=np.float32)
         self._count = 0
@@ -103,18 +116,27 @@ class MemoryBank:
         """The index: centre and radius of a sphere around every ``BLOCK`` units in a row."""
         return self._blocks[: -(-self._count // BLOCK)]
 
+    @property
+    def now(self) -> int:
+        """The time after all that has happened: a view takes one step of it, and so does an edit."""
+        views = int(self.units.times[-1]) if len(self) else -1
+        return 1 + max([views, *(change.time for change in self.changes[-1:])])
+
+    def change(self, box: Box) -> None:
+        """Note an edit: what earlier views show inside the box counts no more when views are recalled."""
+        self.changes.append(Change(time=self.now, box=box))
+
     def append(self, frames: Frames, *, ids: list[int], times: list[int] | None = None) -> None:
         """Add committed views at the end, as read back from the world folder.
 
         Args:
             frames: any size; nothing of their colour is kept.
             ids: their frame ids, above all that are held.
-            times: when they came, not before what is held; one after the other from there on where None,
-                so that a world that is replayed elsewhere, under other ids, recalls the same.
+            times: when they came, not before what is held; one after the other from ``now`` on where None, so
+                that a world that is replayed elsewhere, under other ids, recalls the same.
         """
         if times is None:
-            first = int(self.units.times[-1]) + 1 if len(self) else 0
-            times = list(range(first, first + len(frames)))
+            times = list(range(self.now, self.now + len(frames)))
         if not len(ids) == len(times) == len(frames):
             raise ValueError(
                 f"one id and one time a frame: got {len(ids)} ids, {len(times)} times, {len(frames)} frames"

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from memory._cache_kernels import find_known, show_winners
+from memory.boxes import Corner
 from memory.points import Points, concatenated
 from memory.tiles import TileStore
 from render.cameras import Cameras, unproject
@@ -155,6 +156,17 @@ class WorldCache:
         """Delete every point that one of these frames brought, and return how many that is."""
         return self.store.forget(ids)
 
+    def count_within(self, low: Corner, high: Corner) -> int:
+        """How many points lie between two corners, both included."""
+        return self.store.count_within(low, high)
+
+    def remove(self, low: Corner, high: Corner) -> int:
+        """Forget every point between two corners, both included; returns how many that were.
+
+        What comes later may fill the place again; what was forgotten never comes back.
+        """
+        return self.store.remove(low, high)
+
     def insert(self, frames: Frames, *, ids: list[int], nearer: float | None = None) -> int:
         """Add what each frame shows that the cache does not have, and return how many points that is.
 
@@ -183,7 +195,10 @@ class WorldCache:
         return points
 
     def _generation_of(self, sources: Int[Tensor, " p"]) -> int:
-        """One more than the median generation of the frames whose points are seen; 0 if there are none."""
+        """One more than the median generation of what is seen; 0 if there is nothing.
+
+        What an edit placed has generation 0, like what was measured.
+        """
         if sources.numel() == 0:
             return 0
         found, counts = sources.unique(return_counts=True)

@@ -16,7 +16,7 @@ FIELDS = ("positions", "rgb", "normals", "confidence", "axes", "source")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Oriented, coloured points with the frame each one came from."""
+    """Oriented, coloured points with the frame or the edit each one came from."""
 
     positions: Float[Tensor, "p 3"]
     """World units."""
@@ -25,16 +25,16 @@ class Points:
     """Colour in [0, 1]."""
 
     normals: Float[Tensor, "p 3"]
-    """Unit length, towards the camera that saw the point."""
+    """Unit length, towards the camera that saw the point; out of a surface that was placed."""
 
     confidence: Float[Tensor, " p"]
-    """Trust in [0, 1]; 1 for what was measured, 0 for what only hides what is behind it."""
+    """Trust in [0, 1]; 1 for what was measured or placed, 0 for what only hides what is behind it."""
 
     axes: Float[Tensor, "p 2 3"]
     """Half-axes of the patch of surface that the point stands for, world units."""
 
     source: Int[Tensor, " p"]
-    """Id of the frame that brought the point."""
+    """Id of the frame that brought the point; -1 - the number of the edit that placed it."""
 
     def __len__(self) -> int:
         return len(self.positions)

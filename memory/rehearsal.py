@@ -19,6 +19,7 @@ from torch import Tensor
 from memory import _tables
 from memory._blobs import damage, quantised
 from memory._index import Index
+from memory._surfaces import surface_damage
 from memory.world import Chunk, World, WorldError
 from render.frames import Frames
 
@@ -66,6 +67,8 @@ class Rehearsal:
 
     def damage(self, chunk: Chunk) -> str | None:
         """What is wrong with the files of a stored chunk, a sentence, if anything is."""
+        if chunk.edit is not None:
+            return next(iter(surface_damage(self.world.path, chunk.edit)), None)
         records = _tables.frame_records(self._index, chunk.frame_ids)
         return next((fault for record in records for fault in damage(self.world.path, record)), None)
 
@@ -85,11 +88,23 @@ class Rehearsal:
         self.skip()
         return expected, stored.to(frames.rgb.device)
 
+    def free_edit_id(self) -> int:
+        """See :meth:`keep_edit`."""
+        raise _not_edited()
+
+    def keep_edit(self, chunk: Chunk, data: bytes | None) -> None:
+        """Edits are given, not imagined: they are skipped, never made again."""
+        raise _not_edited()
+
     def _stand_at(self, chunk: int | None) -> None:
         """Move the head, and let it follow the path of the next chunk: which that is, is history."""
         path = None if self.next is None else self.next.path
         with self._index.transaction() as db:
             _tables.rehearse(db, head=chunk, path=path)
+
+
+def _not_edited() -> WorldError:
+    return WorldError("a rehearsal cannot be edited; open the world itself with writable=True")
 
 
 def difference(again: Frames, stored: Frames, *, ids: Sequence[int]) -> str | None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from memory._retrieval_kernels import count_left, find_meeting, mark_seen
 from memory.bank import BLOCK, NEAR, MemoryBank, reach_of
+from memory.boxes import within
 from memory.cache import Seen
 from render.cameras import Cameras, project, rays_cam
 
@@ -142,7 +143,7 @@ def retrieve(
         return []
     found = with_newest(scorer(bank, seen, rng=torch.Generator().manual_seed(seed)), k, of=len(bank))
     times = bank.units.times[found.rows]
-    now = int(bank.units.times[-1]) + 1
+    now = bank.now
     chosen = cover(found.shows, ages=(now - times) / max(now, 1), k=k, time_weight=time_weight)
     left = np.ones(found.shows.shape[1], dtype=np.bool_)
     recalled = []
@@ -296,6 +297,7 @@ def _meeting(bank: MemoryBank, columns: np.ndarray) -> Int64[np.ndarray, " u"]:
 def _marked(
     bank: MemoryBank, rows: Int64[np.ndarray, " u"], columns: np.ndarray, slack: float
 ) -> Bool[np.ndarray, "u m"]:
+    """Which views show which points, but not what an edit has changed since."""
     units, shows = bank.units, np.empty((len(rows), columns.shape[1]), dtype=np.bool_)
     mark_seen(
         rows,
@@ -307,4 +309,7 @@ def _marked(
         columns,
         shows,
     )
+    for change in bank.changes:
+        changed = within(torch.from_numpy(columns.T), change.box.low, change.box.high).numpy()
+        shows[np.ix_(units.times[rows] < change.time, changed)] = False
     return shows

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from memory._slabs import SLAB, Slabs
@@ -32,6 +32,7 @@ from memory._tile_kernels import (
     link_blocks,
     see_tiles,
 )
+from memory.boxes import Corner, within
 from memory.points import Points
 from render.cameras import Cameras
 from render.points import EMPTY, MAX_REACH_PX, NEAR, PointImage
@@ -195,19 +196,25 @@ class TileStore:
         source = self._blocks.source[: self._blocks.count]
         return self._kill(np.flatnonzero(self._alive & np.isin(source, sources)))
 
-    def remove(self, low: Float[Tensor, 3], high: Float[Tensor, 3]) -> int:
-        """Delete every point in a box, and return how many that is."""
-        boxes = self._blocks.boxes[: self._blocks.count]
-        meets = (boxes[:, :3] <= high.numpy()).all(axis=1) & (boxes[:, 3:] >= low.numpy()).all(axis=1)
-        met = np.flatnonzero(self._alive & meets)
-        held = self.rows[torch.from_numpy(self._rows_of(met))]
-        is_inside = ((held.positions >= low) & (held.positions <= high)).all(dim=1)
-        if not is_inside.any():
-            return 0
-        before = len(self)
-        self._kill(met)
-        self.append(held[~is_inside])
-        return before - len(self)
+    def count_within(self, low: Corner, high: Corner) -> int:
+        """How many points lie between two corners, both included."""
+        return int(self._met(low, high)[2].sum())
+
+    def remove(self, low: Corner, high: Corner) -> int:
+        """Delete every point between two corners, both included, and return how many that is."""
+        blocks, held, is_inside = self._met(low, high)
+        if is_inside.any():
+            self._kill(blocks)
+            self.append(held[~is_inside])
+        return int(is_inside.sum())
+
+    def _met(self, low: Corner, high: Corner) -> tuple[np.ndarray, Points, Bool[Tensor, " p"]]:
+        """Blocks that meet a box, their points, and which of these lie inside."""
+        boxes = self._blocks.boxes[: self._blocks.count].astype(np.float64)
+        meets = (boxes[:, :3] <= high).all(axis=1) & (boxes[:, 3:] >= low).all(axis=1)
+        blocks = np.flatnonzero(self._alive & meets)
+        held = self.rows[torch.from_numpy(self._rows_of(blocks))]
+        return blocks, held, within(held.positions, low, high)
 
     def draw(self, cameras: Cameras) -> PointImage:
         """Draw what is held; see :func:`render.points.render_points`. Winners are row numbers."""

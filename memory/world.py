@@ -1,7 +1,7 @@
 """World: a scene on disk that loses nothing, one folder with every frame and how it came to be.
 
-Room: memory. Used by worldgen, reconstruct and viewer. Truth is ``world.db`` and ``frames/``; all
-else in the folder is derived. One writer at a time, and any number of readers beside it, in any
+Room: memory. Used by worldgen, reconstruct and viewer. Truth is ``world.db``, ``frames/`` and ``edits/``;
+all else in the folder is derived. One writer at a time, and any number of readers beside it, in any
 process and thread. What :meth:`World.commit` returned is there after a crash and after a power cut.
 """
 
@@ -22,7 +22,11 @@ from memory._index import NAME, Index
 from memory._png import MAX_SIDE
 from memory._records import (
     MAX_PATH_CAMERAS,
+    MAX_POINTS,
+    PLACE,
+    REMOVE,
     Chunk,
+    Edit,
     FrameRecord,
     Freed,
     Head,
@@ -35,7 +39,18 @@ from memory._records import (
 from memory._rows import scene_from_rows, stored_cameras
 from memory._schema import FORMAT, check_header
 from memory._store import Disk, Store
+from memory._surfaces import (
+    bytes_from_points,
+    checksum,
+    points_from_bytes,
+    read_surface,
+    source_of,
+    surface_damage,
+    sweep_surfaces,
+)
 from memory._tree import Tree
+from memory.boxes import Box, box_around
+from memory.points import Points
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
 from render.cameras import concatenated as concatenated_cameras
@@ -44,7 +59,11 @@ from render.frames import checked as checked_frames
 
 __all__ = [
     "FORMAT",
+    "MAX_POINTS",
+    "PLACE",
+    "REMOVE",
     "Chunk",
+    "Edit",
     "Freed",
     "Head",
     "PlannedPath",
@@ -54,6 +73,10 @@ __all__ = [
     "WorldError",
     "quantised",
 ]
+
+
+EDITOR = "edit"
+"""What stands for the generator of an edit: nothing in it was imagined."""
 
 
 @final
@@ -143,6 +166,7 @@ class World:
             index = Index.writing(folder)
             (folder / FRAMES_FOLDER).mkdir(exist_ok=True)
             sweep(folder, keep=_tables.all_frame_ids(index))
+            sweep_surfaces(folder, keep=_tables.all_edit_ids(index))
             for file in stale_files(folder, keep=_tables.all_chunk_ids(index)):
                 file.unlink()
         except BaseException:
@@ -249,6 +273,67 @@ class World:
             self._check_progress(chunk)
             return self._store.keep(chunk, frames)
 
+    def place(self, points: Points, *, settings: dict[str, Any]) -> tuple[Chunk, Points]:
+        """Put a surface into the world at its head; the world's time advances.
+
+        Args:
+            points: up to ``MAX_POINTS``; confidence and source are not looked at, and normals are those
+                of the patches.
+            settings: plain JSON: where it came from.
+
+        Returns:
+            The new head, and the points exactly as they will be read back: with full confidence, from
+            the source -1 - the number of the edit. Only these may enter the cache.
+        """
+        with self._index.changing():
+            number = self._store.free_edit_id()
+            data, stored = _stored(points, source=source_of(number))
+            margin = float(stored.axes.double().norm(dim=-1).amax())
+            edit = Edit(
+                id=number,
+                kind=PLACE,
+                time=self._next_time(),
+                box=box_around(stored.positions, margin=margin),
+                points=len(stored),
+                sha256=checksum(data),
+            )
+            return self._edited(edit, data, settings=settings), stored
+
+    def remove(self, box: Box, *, settings: dict[str, Any]) -> Chunk:
+        """Take all that is known inside a box out of the world at its head; the world's time advances."""
+        with self._index.changing():
+            number = self._store.free_edit_id()
+            edit = Edit(id=number, kind=REMOVE, time=self._next_time(), box=box, points=0, sha256=None)
+            return self._edited(edit, None, settings=settings)
+
+    def placed(self, edit: Edit) -> Points:
+        """What an edit placed, read from the disk."""
+        if edit.kind != PLACE:
+            raise WorldError(f"edit {edit.id} placed nothing; it is a {edit.kind}")
+        return read_surface(self.path, edit)
+
+    def _next_time(self) -> int:
+        if self.head is None:
+            raise WorldError(f"{self.path} has no frames yet, so nothing in it can be edited; grow it first")
+        return 1 + _tables.time_at(self._index, self.head)
+
+    def _edited(self, edit: Edit, data: bytes | None, *, settings: dict[str, Any]) -> Chunk:
+        chunk = Chunk(
+            id=_tables.next_id(self._index, "chunks"),
+            parent=self.head,
+            created=_now(),
+            given=True,
+            generator=EDITOR,
+            seed=0,
+            settings=checked_origin(EDITOR, seed=0, settings=settings),
+            frame_ids=(),
+            path=None,
+            path_start=0,
+            edit=edit,
+        )
+        self._store.keep_edit(chunk, data)
+        return chunk
+
     def plan(self, cameras: Cameras, *, seed: int, generator: str, settings: dict[str, Any]) -> int:
         """Store a camera path to be followed from the head on, and return its number."""
         _check_cameras(cameras, "a path")
@@ -293,6 +378,8 @@ class World:
         try:
             for record in _tables.all_frames(self._index):
                 faults.extend(damage(self.path, record))
+            for edit in _tables.all_edits(self._index):
+                faults.extend(surface_damage(self.path, edit))
         except WorldError as error:
             faults.append(str(error))
         return faults
@@ -344,6 +431,19 @@ def _cameras_of_run(records: list[FrameRecord], size: tuple[int, int]) -> Camera
             for record in records:
                 _cameras_of_run([record], size)
         raise
+
+
+def _stored(points: Points, *, source: int) -> tuple[bytes, Points]:
+    """The file for points that are to be placed, and the points that it stands for."""
+    if not 1 <= len(points) <= MAX_POINTS:
+        raise WorldError(
+            f"1 to {MAX_POINTS} points can be placed at once, got {len(points)}; place fewer, further apart"
+        )
+    data = bytes_from_points(points)
+    try:
+        return data, points_from_bytes(data, count=len(points), source=source)
+    except ValueError as error:
+        raise WorldError(f"what is placed {error}; correct it") from error
 
 
 def _check_cameras(cameras: Cameras, what: str) -> None:

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from memory.boxes import Box
 from memory.cache import Seen
 from memory.points import Points
-from memory.restore import restored
+from memory.restore import edit_cache, restored
 from memory.retrieval import Recalled, retrieve
 from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
 from render.cameras import Cameras
@@ -29,6 +31,7 @@ from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.generator import Generator
+from worldgen.recall import up_to_date
 
 MAX_HOLES = 0.005
 """Share of a measured view that may lack depth before a second frame completes it."""
@@ -45,7 +48,7 @@ class StepTimes:
     retrieve_ms: float
     """To choose what is recalled."""
     recall_ms: float
-    """To read it back."""
+    """To read it back, and bring it up to date with edits."""
     sample_ms: float
     commit_ms: float
     insert_ms: float
@@ -163,7 +166,8 @@ class Growth:
         clock.append(time.perf_counter())
         recalled = retrieve(self.bank, seen, k=RECALLED_FRAMES, seed=seed)
         clock.append(time.perf_counter())
-        recall = self.world.frames([view.frame_id for view in recalled])
+        ids = [view.frame_id for view in recalled]
+        recall = up_to_date(self.world.frames(ids), ids=ids, bank=self.bank, cache=self.cache)
         clock.append(time.perf_counter())
         frames = self.generator(known_from_cache(seen), recall, units=self.units, seed=seed)
         clock.append(time.perf_counter())
@@ -183,6 +187,32 @@ class Growth:
         names = [field.name for field in dataclasses.fields(StepTimes)]
         times = StepTimes(**dict(zip(names, spans, strict=True)))
         return Grown(chunk=chunk, frames=stored, points=points, recalled=recalled, times=times)
+
+    def place(self, points: Points, *, settings: dict[str, Any]) -> tuple[Chunk, Points]:
+        """Put a surface into the world, now; see :meth:`World.place`. A path that is pending stays so."""
+        chunk, placed = self.world.place(points, settings=settings)
+        self._edited(chunk, placed)
+        return chunk, placed
+
+    def remove(self, box: Box, *, settings: dict[str, Any]) -> tuple[Chunk, int]:
+        """Take what is known inside a box out of the world, now, and say how many points that were.
+
+        What imagined frames show there later is new. A path that is pending stays so.
+
+        Raises:
+            WorldError: if nothing is known inside the box.
+        """
+        count = self.cache.count_within(box.low, box.high)
+        if not count:
+            raise nothing_in(box)
+        chunk = self.world.remove(box, settings=settings)
+        self._edited(chunk, None)
+        return chunk, count
+
+    def _edited(self, chunk: Chunk, placed: Points | None) -> None:
+        assert chunk.edit is not None
+        edit_cache(self.cache, chunk.edit, placed)
+        self.bank.change(chunk.edit.box)
 
     def _remember(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Points:
         """Enter committed frames into cache and bank, and return the points that they added."""
@@ -230,6 +260,14 @@ def start(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def nothing_in(box: Box) -> WorldError:
+    """The refusal to remove nothing."""
+    return WorldError(
+        f"nothing is known inside the box from {box.low} to {box.high}, so nothing would be removed; "
+        "worldgen view shows where things are"
+    )
 
 
 def frame_seed(seed: int, *, path: int, index: int) -> int:

@@ -277,7 +277,7 @@ def test_one_rigid_motion_of_everything_changes_no_score(tour: BoxRoom, scorer: 
         there = dataclasses.replace(seen, cameras=frames.cameras[39:])  # the same pixels: no ties in between
         scores.append(overlaps(scorer, bank, there))
     assert np.abs(scores[0] - scores[1]).max() <= 2.5 / 1024  # a point on a border may change sides
-    assert scores[0].max() > 0.3
+    assert scores[0].max() > 0.25
 
 
 def test_a_world_measured_in_other_units_changes_no_score(tour: BoxRoom):

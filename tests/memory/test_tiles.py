@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from memory._slabs import ROW_BYTES, SLAB
+from memory.boxes import within
 from memory.points import FIELDS, Points, concatenated, points_with_room
 from memory.tiles import BLOCK_POINTS, TileStore
 from render.cameras import Cameras, intrinsics_from_fov
@@ -232,10 +233,10 @@ def test_forgetting_frames_leaves_what_others_brought():
 def test_what_is_removed_from_a_box_is_gone_and_nothing_else_is():
     store = stored(concatenated([city(20_000, seed=i, source=i) for i in range(3)]), detail=0.0)
     before = store.points
-    low, high = torch.tensor([-2.0, -3.0, -1.0]), torch.tensor([4.0, 2.5, 1.5])
-    is_inside = ((before.positions >= low) & (before.positions <= high)).all(dim=1)
+    low, high = (-2.0, -3.0, -1.0), (4.0, 2.5, 1.5)
+    is_inside = within(before.positions, low, high)
     assert 1000 < int(is_inside.sum()) < len(before) - 1000
-    assert store.remove(low, high) == int(is_inside.sum())
+    assert store.count_within(low, high) == store.remove(low, high) == int(is_inside.sum())
     assert_same_points(store.points, before[~is_inside])
     assert_draws_every_point(store, room_cameras())
     assert store.remove(low, high) == 0

@@ -18,9 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 import memory.world
-from memory.world import World, WorldError, quantised
+from memory.boxes import Box
+from memory.points import Points
+from memory.world import PLACE, World, WorldError, quantised
 from render.frames import concatenated
 from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
 
@@ -61,6 +64,33 @@ def prune_forever(folder: str) -> None:
             say("committed", len(world.frame_ids()))
 
 
+def edit_forever(folder: str) -> None:
+    """Place a surface, remove a box, place another, undo that, delete what was undone, and so on."""
+    with World.open(folder, writable=True) as world:
+        while True:
+            number = world._store.free_edit_id()
+            world.place(surface_numbered(number), settings={})
+            world.remove(Box(low=(0.0, 0.0, 0.0), high=(1.0, 1.0, 1.0)), settings={})
+            world.place(surface_numbered(number + 2), settings={})
+            world.tree.undo(1 + number % 2)
+            world.tree.collect()
+            say("committed", len(world.chunks()))
+
+
+def surface_numbered(number: int) -> Points:
+    """Points that anyone can tell from the number of their edit alone."""
+    rng = torch.Generator().manual_seed(number)
+    n = 500 + number % 7
+    return Points(
+        positions=torch.rand(n, 3, generator=rng),
+        rgb=torch.rand(n, 3, generator=rng),
+        normals=torch.zeros(n, 3),
+        confidence=torch.ones(n),
+        axes=torch.rand(n, 2, 3, generator=rng),
+        source=torch.zeros(n, dtype=torch.int64),
+    )
+
+
 def create_forever(folder: str) -> None:
     for number in range(10_000):
         World.create(Path(folder) / f"{number}", SCENE).close()
@@ -69,7 +99,7 @@ def create_forever(folder: str) -> None:
 
 def serve() -> None:
     """Fork a child for each line "VERB FOLDER", say its number, and say when it is gone."""
-    work = {"grow": grow_forever, "prune": prune_forever, "create": create_forever}
+    work = {"grow": grow_forever, "prune": prune_forever, "edit": edit_forever, "create": create_forever}
     for line in sys.stdin:
         verb, folder = line.rstrip("\n").split(" ", 1)
         child = os.fork()
@@ -155,6 +185,28 @@ def test_a_writer_killed_while_it_deletes_loses_nothing_that_a_head_reaches(tmp_
             known = world.frame_ids()
             files = {int(name.split(".")[0]) for name in os.listdir(folder / "frames")}
             assert files == {number for chunk in world.tree.chunks() for number in chunk.frame_ids}
+
+
+def test_a_killed_editor_loses_no_edit_and_leaves_no_file(tmp_path, server):
+    folder, rng = tmp_path / "world", random.Random(3)
+    with World.create(folder, SCENE) as world:
+        world.commit(frames_numbered(range(1)), given=False, **ORIGIN)
+    known = []
+    for _ in range(KILLS // 2):
+        sure = killed(server, task=f"edit {folder}", **moment(rng))
+        with World.open(folder, writable=True) as world:
+            chunks = world.chunks()
+            assert len(chunks) >= sure
+            assert chunks[: len(known)] == known
+            assert world.verify() == []
+            edits = [chunk.edit for chunk in world.tree.chunks() if chunk.edit is not None]
+            for edit in edits[-3:]:
+                if edit.kind == PLACE:
+                    assert torch.equal(world.placed(edit).positions, surface_numbered(edit.id).positions)
+            placed = [f"{edit.id:06d}.ply" for edit in edits if edit.kind == PLACE]
+            files = sorted(os.listdir(folder / "edits")) if (folder / "edits").exists() else []
+            assert files == placed
+            known = chunks
 
 
 def test_a_kill_while_creating_leaves_a_world_or_room_for_one(tmp_path, server):

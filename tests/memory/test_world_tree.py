@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memory import _tables
+from memory.boxes import Box
 from memory.world import Freed, World, WorldError
 from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_cameras, make_frames
 from tests.memory.test_world_crash import failing, largest_file
@@ -346,16 +347,16 @@ def test_collecting_that_fails_in_its_transaction_changes_nothing(world: World, 
     grow(world, 2)
     plan(world, 2)
     follow(world, 2)
-    world.tree.undo(3)
+    world.remove(Box(low=(0.0, 0.0, 0.0), high=(1.0, 1.0, 1.0)), settings={})
+    world.tree.undo(4)
     before = (world.tree.whole(), files(world), ends(world))
     with world._index.transaction() as db:
         verb = "UPDATE" if table == "heads" else "DELETE"
         db.execute(f"CREATE TEMP TRIGGER t BEFORE {verb} ON {table} BEGIN SELECT RAISE(FAIL, 'full'); END")
-        db.execute("INSERT INTO events (chunk, time, kind, data) VALUES (3, 0, 'place', '{}')")
     with pytest.raises(WorldError, match="the world is as it was"):
         world.tree.collect()
     assert (world.tree.whole(), files(world), ends(world)) == before
-    assert world.tree.abandoned() == [1, 2, 3]
+    assert world.tree.abandoned() == [1, 2, 3, 4]
 
 
 def test_a_disk_that_is_full_refuses_undo_and_branch_and_changes_nothing(world: World):

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from memory.boxes import Box
+from memory.points import Points
 from memory.rehearsal import Rehearsal, difference
 from memory.world import SceneInfo, World, WorldError, quantised
 from render.cameras import Cameras, intrinsics_from_fov
@@ -229,6 +231,72 @@ def test_given_frames_in_the_middle_are_compared_with_their_checksums(tmp_path: 
         world.commit(world.frames([4]), given=True, generator="input", seed=0, settings={})
         extend(world, 2, seed=8)
     assert outcome(folder) == ([0, 1, 2, 3, 4, 5, 6, 7], None)
+
+
+def edited(folder: Path) -> Path:
+    """A world in which things are placed and removed along a path, between paths and on a branch."""
+    grown(folder, picture(holes=0.3))
+    with World.open(folder, writable=True) as world:
+        growth = Growth(world, Painter())
+        last = world.cameras(world.frame_ids()[-1:])
+        growth.plan(path_named("walk", last, n=5)[1:], seed=1, name="walk")
+        path = growth.follow()
+        next(path)
+        growth.place(surface(world), settings={})
+        next(path)
+        growth.remove(Box(low=(-9.0, -9.0, 0.5), high=(9.0, 9.0, 1.6)), settings={})
+        next(path)
+        world.tree.branch("west", at=6)
+        growth = Growth(world, Painter())
+        list(growth.follow())
+        growth.place(surface(world), settings={})
+        extend(world, 2, seed=2)
+    return folder
+
+
+def surface(world: World) -> Points:
+    """A square before the last camera."""
+    x, y = (grid.flatten() for grid in torch.meshgrid(*[torch.linspace(-0.3, 0.3, 20)] * 2, indexing="ij"))
+    c2w = world.cameras(world.frame_ids()[-1:]).c2w[0]
+    axes = torch.tensor([[0.0, 0.016, 0.0], [0.016, 0.0, 0.0]]) @ c2w[:3, :3].T
+    return Points(
+        positions=torch.stack([x, y, torch.full_like(x, 1.2)], dim=1) @ c2w[:3, :3].T + c2w[:3, 3],
+        rgb=torch.stack([x + 0.3, y + 0.3, 0.0 * x], dim=1),
+        normals=torch.zeros(400, 3),
+        confidence=torch.ones(400),
+        axes=axes.expand(400, 2, 3),
+        source=torch.zeros(400, dtype=torch.int64),
+    )
+
+
+def test_a_world_that_was_edited_comes_out_the_same(tmp_path: Path):
+    folder = edited(tmp_path / "w")
+    before = contents(folder)
+    chunks, differs = outcome(folder)
+    assert differs is None
+    with World.open(folder) as world:
+        assert sorted(chunks) == [chunk.id for chunk in world.tree.chunks()]
+        assert sum(chunk.edit is not None for chunk in world.tree.chunks()) == 3
+    assert contents(folder) == before, "replay only reads"
+
+
+def test_frames_depend_on_the_edits_before_them(tmp_path: Path):
+    """Other colours are placed behind the world's back: what grew next does not come out the same."""
+    folder = edited(tmp_path / "w")
+    file = folder / "edits" / "000000.ply"
+    data = bytearray(file.read_bytes())
+    for point in range(400):
+        data[-1 - 39 * point] ^= 128
+    file.write_bytes(data)
+    chunks, differs = outcome(folder)
+    assert "edit 0 is damaged" in str(differs)
+    with closing(sqlite3.connect(folder / "world.db", isolation_level=None)) as db:
+        digest = hashlib.sha256(data).hexdigest()
+        db.execute("UPDATE events SET data = json_set(data, '$.sha256', ?) WHERE id = 0", (digest,))
+    edit = chunks[-1]
+    chunks, differs = outcome(folder)
+    assert chunks[-2] == edit, "the first frame after it"
+    assert "differs: colour in" in str(differs)
 
 
 def test_a_generator_that_cannot_be_had_stops_replay_before_it_begins(tmp_path: Path):

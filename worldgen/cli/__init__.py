@@ -14,6 +14,7 @@ from typing import Annotated
 
 import tyro
 
+from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
 from worldgen.cli.extend import Extend
@@ -31,6 +32,7 @@ from worldgen.cli.view import View
 Command = (
     Annotated[Grow, tyro.conf.subcommand("grow")]
     | Annotated[Extend, tyro.conf.subcommand("extend")]
+    | Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Undo, tyro.conf.subcommand("undo")]
     | Annotated[Redo, tyro.conf.subcommand("redo")]
     | Annotated[Heads, tyro.conf.subcommand("heads")]

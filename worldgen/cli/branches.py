@@ -87,7 +87,28 @@ def _run(run: list[Chunk]) -> str:
     frames = sum(len(chunk.frame_ids) for chunk in run)
     given = sum(len(chunk.frame_ids) for chunk in run if chunk.given)
     which = f"chunk {run[0].id}" if len(run) == 1 else f"chunks {run[0].id} to {run[-1].id}"
-    return f"{which}, {counted(frames, 'frame')}" + (f" ({given} given)" if given else "")
+    edits = sum(chunk.edit is not None for chunk in run)
+    changed = f", {counted(edits, 'edit')}" if edits else ""
+    return f"{which}, {counted(frames, 'frame')}" + (f" ({given} given)" if given else "") + changed
+
+
+def lines_of_edits(chunks: list[Chunk]) -> list[str]:
+    """A line for every edit: where it stands among the chunks, and what it did."""
+    lines = []
+    for chunk in chunks:
+        if chunk.edit is not None:
+            low, high = (
+                " ".join(f"{x:.3g}" for x in end) for end in (chunk.edit.box.low, chunk.edit.box.high)
+            )
+            what = f"{chunk.edit.points:,} points of {_name(chunk)}" if chunk.edit.points else "everything"
+            did = "placed" if chunk.edit.points else "removed"
+            lines.append(f"chunk {chunk.id}: {did} {what} in the box {low} to {high}")
+    return lines
+
+
+def _name(chunk: Chunk) -> str:
+    name = chunk.settings.get("mesh")
+    return name if isinstance(name, str) and name.isprintable() else "a mesh"
 
 
 def _label(names: list[str]) -> str:

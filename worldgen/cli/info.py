@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 if TYPE_CHECKING:
-    from memory.world import World
+    from memory.world import Chunk, Edit, World
 
 SHEET_COLUMNS = 8
 
@@ -35,12 +35,13 @@ class Info:
     def run(self) -> int:
         from memory.pictures import contact_sheet, write_png
         from memory.world import World
-        from worldgen.cli.branches import drawing
+        from worldgen.cli.branches import drawing, lines_of_edits
 
         with World.open(self.world) as world:
             faults = world.verify() if self.verify else []
             facts = _facts(world, is_sound=not faults)
             drawn = drawing(*world.tree.whole())
+            edits = lines_of_edits(world.chunks())
             if self.verify:
                 facts["faults"] = faults
             if self.sheet is not None and not faults:
@@ -50,9 +51,11 @@ class Info:
             print(json.dumps(facts, indent=2))  # noqa: T201
         else:
             del facts["heads"]
-            facts["tree"] = drawn
+            facts["tree"], facts["edits"] = drawn, edits
+            if not edits:
+                del facts["edits"]
             for name, value in facts.items():
-                text = "\n              ".join(value) if name == "tree" else value
+                text = "\n              ".join(value) if name in ("tree", "edits") else value
                 print(f"{name.replace('_', ' '):>12}  {text}")  # noqa: T201
         return 1 if faults else 0
 
@@ -73,12 +76,24 @@ def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
         "bytes": _bytes_below(world.path),
         "head": world.tree.current.name,
         **_branches(world),
+        "edits": [_edit(chunk, chunk.edit) for chunk in world.chunks() if chunk.edit is not None],
     }
     if ids:
         cameras = world.cameras(ids[:1])
         facts["size"] = [cameras.width, cameras.height]
-        facts["generators"] = sorted({chunk.generator for chunk in world.chunks()})
+        facts["generators"] = sorted({chunk.generator for chunk in world.chunks() if chunk.edit is None})
     return facts
+
+
+def _edit(chunk: Chunk, edit: Edit) -> dict[str, Any]:
+    return {
+        "chunk": chunk.id,
+        "time": edit.time,
+        "kind": edit.kind,
+        "box": [list(edit.box.low), list(edit.box.high)],
+        "points": edit.points,
+        "settings": chunk.settings,
+    }
 
 
 def _branches(world: World) -> dict[str, Any]:
@@ -97,6 +112,7 @@ def _branches(world: World) -> dict[str, Any]:
                 "parent": chunk.parent,
                 "frames": list(chunk.frame_ids),
                 "given": chunk.given,
+                "edit": None if chunk.edit is None else chunk.edit.kind,
                 "heads": names[chunk.id],
                 "current": chunk.id == current.chunk,
             }
