@@ -192,9 +192,7 @@ def draw_recall(path: Path) -> None:
         row[1].set_title("what the cache shows", fontsize=8)
         for panel, view in zip(row[2:], recalled, strict=False):
             panel.imshow(walk.rgb[view.frame_id])
-            panel.set_title(
-                f"frame {view.frame_id}: shows {view.overlap:.0%}, adds {view.gain:.0%}", fontsize=8
-            )
+            panel.set_title(f"{view.frame_id}: {view.overlap:.0%}, adds {view.gain:.0%}", fontsize=8)
         for panel in row:
             panel.axis("off")
     _save(figure, path)
@@ -216,7 +214,7 @@ def main() -> None:
     draw_tiles(folder / "memory-tiles.png")
     draw_levels(folder / "memory-levels.png")
     draw_culling(folder / "memory-culling.png")
-    draw_recall(folder / "memory-recall.png")
+    draw_recall(folder / "memory-recall.webp")
     draw_costs(folder / "memory-costs.png")
 
 
