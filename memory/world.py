@@ -124,7 +124,7 @@ class World:
             raise WorldError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
         index = Index(folder)
         try:
-            index.check_schema()
+            index.check()
             scene = scene_from_rows(index.rows("SELECT key, value FROM meta"))
             _tables.current_head(index)
             if not writable:
@@ -283,11 +283,7 @@ class World:
 
     def verify(self) -> list[str]:
         """What is wrong with the files of the world, a sentence each; nothing if all is well."""
-        faults = [
-            f"world.db is damaged: {row[0]}"
-            for row in self._index.rows("PRAGMA integrity_check")
-            if row[0] != "ok"
-        ]
+        faults = [f"world.db is damaged: {fault}" for fault in self._index.faults()]
         for table, number, other, _ in self._index.rows("PRAGMA foreign_key_check"):
             faults.append(f"world.db is damaged: row {number} of {table} names a missing row of {other}")
         try:

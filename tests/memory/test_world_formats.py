@@ -128,13 +128,18 @@ def test_a_reader_that_follows_the_log_of_an_old_world_follows_its_upgrade(old: 
             assert reader.tree.current.tip == 2
 
 
-@pytest.mark.parametrize("statement", range(len(_schema.UPGRADES[2])))
-def test_an_upgrade_that_fails_anywhere_leaves_the_old_world(old: Path, monkeypatch, statement: int):
+STATEMENTS = [
+    (to, number) for to, statements in _schema.UPGRADES.items() for number in range(len(statements))
+]
+
+
+@pytest.mark.parametrize(("to", "statement"), STATEMENTS)
+def test_an_upgrade_that_fails_anywhere_leaves_the_old_world(old: Path, monkeypatch, to: int, statement: int):
     before = contents(old / "frames")
     with monkeypatch.context() as patch:
-        broken = list(_schema.UPGRADES[2])
+        broken = list(_schema.UPGRADES[to])
         broken[statement] = "INSERT INTO nowhere VALUES (1)"
-        patch.setitem(_schema.UPGRADES, 2, tuple(broken))
+        patch.setitem(_schema.UPGRADES, to, tuple(broken))
         with pytest.raises(WorldError, match="the world is as it was"):
             World.open(old, writable=True)
     assert version(old) == 1
