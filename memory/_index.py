@@ -17,7 +17,7 @@ from typing import Any, TypeVar, final
 
 from memory import _schema, _seals
 from memory._png import in_one_line
-from memory._records import WorldError
+from memory._records import NotWrittenError, WorldError
 from memory._rows import damaged
 
 NAME = "world.db"
@@ -61,7 +61,7 @@ class Index:
         except FAILURES as error:
             raise WorldError(
                 f"{file} cannot be opened for writing ({in_one_line(error)}); "
-                "check its permissions, or restore it from a copy"
+                "check its permissions and the room on the disk, or restore it from a copy"
             ) from error
         index = cls(folder, writer=db)
         try:
@@ -112,8 +112,8 @@ class Index:
                 return self._read_beside_a_writer(answer)
             except (*FAILURES, OSError) as error:
                 raise WorldError(
-                    f"{self._file} cannot be read ({in_one_line(error)}); restore it from a copy, "
-                    "or copy the world to where it can be written and open it there"
+                    f"{self._file} cannot be read ({in_one_line(error)}); make room if the disk is full, "
+                    "restore it from a copy, or copy the world to where it can be written and open it there"
                 ) from error
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -137,7 +137,7 @@ class Index:
                 if self._stops:
                     raise self._stops.pop() from error
                 if isinstance(error, FAILURES):
-                    raise WorldError(
+                    raise NotWrittenError(
                         f"{self._file} could not be written ({in_one_line(error)}); the world is as it was: "
                         "make room on the disk and try again"
                     ) from error
@@ -238,9 +238,13 @@ class Index:
         return self._db
 
     def _stamp(self) -> tuple[int, ...] | None:
-        """What changes when the file does; ``None`` while there is a write-ahead log."""
-        if os.path.lexists(f"{self._file}-wal"):
-            return None
+        """What changes when the file does; ``None`` while something stands in a write-ahead log.
+
+        An empty log is what a writer leaves that found no room to write: to follow it takes room too.
+        """
+        with suppress(FileNotFoundError):
+            if os.lstat(f"{self._file}-wal").st_size > 0:
+                return None
         state = self._file.stat()
         return (state.st_ino, state.st_size, state.st_mtime_ns)
 

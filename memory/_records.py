@@ -25,6 +25,10 @@ class WorldError(ValueError):
     """A world folder cannot do what was asked; one sentence says why and what to do."""
 
 
+class NotWrittenError(WorldError):
+    """The disk refused a change, and the world is as it was; the same request may succeed later."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneInfo:
     """What the first view fixes for the whole world."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from memory import _seals
 from memory._png import in_one_line
-from memory._records import WorldError
+from memory._records import NotWrittenError, WorldError
 
 FORMAT = 3
 """Version of the folder's layout and of the tables below."""
@@ -134,7 +134,7 @@ def create(file: Path, meta: dict[str, str]) -> None:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute("COMMIT")
     except sqlite3.Error as error:
-        raise WorldError(
+        raise NotWrittenError(
             f"no index can be written in {file.parent} ({in_one_line(error)}); make room on the disk"
         ) from error
 

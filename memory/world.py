@@ -26,6 +26,7 @@ from memory._records import (
     FrameRecord,
     Freed,
     Head,
+    NotWrittenError,
     PlannedPath,
     SceneInfo,
     WorldError,
@@ -47,6 +48,7 @@ __all__ = [
     "Chunk",
     "Freed",
     "Head",
+    "NotWrittenError",
     "PlannedPath",
     "SceneInfo",
     "Tree",
@@ -89,7 +91,7 @@ class World:
         try:
             lock = _folder.create(folder, {key: json.dumps(value) for key, value in meta.items()})
         except OSError as error:
-            raise WorldError(
+            raise NotWrittenError(
                 f"no world can be made at {folder} ({error.strerror}); name a folder that can be written"
             ) from error
         return cls._open_locked(folder, scene, lock)
@@ -145,10 +147,15 @@ class World:
             sweep(folder, keep=_tables.all_frame_ids(index))
             for file in stale_files(folder, keep=_tables.all_chunk_ids(index)):
                 file.unlink()
-        except BaseException:
+        except BaseException as error:
             if index is not None:
                 index.close()
             os.close(lock)
+            if isinstance(error, OSError):
+                raise WorldError(
+                    f"{folder} cannot be written ({error.strerror}); check its permissions, "
+                    "or open it for reading"
+                ) from error
             raise
         return cls(folder, scene, index, lock=lock)
 
