@@ -5,6 +5,7 @@ Room: memory. Private to it; ``memory.world`` re-exports what is public.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -19,6 +20,8 @@ LARGEST_INTEGER = 2**63 - 1
 MAX_NAME = 1000
 HEAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNITS = ("metres", "scene")
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that is full or broken: the request was a fair one."""
 
 
 class WorldError(ValueError):

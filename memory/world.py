@@ -21,6 +21,7 @@ from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pict
 from memory._index import NAME, Index
 from memory._png import MAX_SIDE
 from memory._records import (
+    DISK_TROUBLE,
     MAX_PATH_CAMERAS,
     Chunk,
     FrameRecord,
@@ -91,8 +92,9 @@ class World:
         try:
             lock = _folder.create(folder, {key: json.dumps(value) for key, value in meta.items()})
         except OSError as error:
-            raise NotWrittenError(
-                f"no world can be made at {folder} ({error.strerror}); name a folder that can be written"
+            kind = NotWrittenError if error.errno in DISK_TROUBLE else WorldError
+            raise kind(
+                f"no world can be made at {folder} ({error.strerror}); name a folder that can be written, or make room on the disk"
             ) from error
         return cls._open_locked(folder, scene, lock)
 
