@@ -94,7 +94,8 @@ class World:
         except OSError as error:
             kind = NotWrittenError if error.errno in DISK_TROUBLE else WorldError
             raise kind(
-                f"no world can be made at {folder} ({error.strerror}); name a folder that can be written, or make room on the disk"
+                f"no world can be made at {folder} ({error.strerror}); "
+                "name a folder that can be written, or make room on the disk"
             ) from error
         return cls._open_locked(folder, scene, lock)
 

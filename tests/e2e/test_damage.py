@@ -88,6 +88,7 @@ def expected(sound: Path, small_weights: Path, tmp_path_factory: pytest.TempPath
 FRAME_FILES = ("000000.png", "000000.depth.png", "000001.png", "000001.depth.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
 @pytest.mark.parametrize("name", FRAME_FILES)
 def test_a_damaged_picture_is_named_by_whoever_reads_it(
@@ -127,6 +128,7 @@ def assert_as_expected_or_refused(verb: str, world: Path, out: Path, model: Mode
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [*READING, *WRITING])
 def test_a_flipped_bit_in_the_index_never_changes_what_a_verb_does(
     verb: str, sound: Path, tmp_path: Path, model: Model, expected: dict[str, tuple]
@@ -198,6 +200,7 @@ def test_beside_a_writer_a_world_is_read_and_not_changed(
         assert writer.tree.whole() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["with a space", "wörld \U0001f30d", "-dash", "%41?mode=rw#x", "x" * 220, "a\nb"]
 )

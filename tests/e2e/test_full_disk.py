@@ -95,6 +95,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [0, 40])
 @pytest.mark.parametrize("verb", CHANGES)
 def test_a_change_that_finds_no_room_is_refused_or_done(

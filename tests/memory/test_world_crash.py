@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import memory.world
+from memory import _seals
 from memory.world import NotWrittenError, World, WorldError, quantised
 from render.frames import concatenated
 from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
@@ -202,6 +203,21 @@ def test_an_interruption_within_the_transaction_leaves_the_old_world(tmp_path, m
                 commit(world, 2)
         assert (world.chunks(), world.verify()) == (chunks, [])
         commit(world, 2)
+
+
+def test_an_interruption_within_a_seal_is_not_taken_for_a_full_disk(tmp_path, monkeypatch):
+    """SQLite reports whatever is raised in a trigger as an error of its own."""
+    with World.create(tmp_path / "world", SCENE) as world:
+        commit(world, 1)
+        before = world.chunks()
+        with monkeypatch.context() as patch:
+            patch.setattr(_seals, "_digest", failing(_seals._digest, after=1, error=KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                commit(world, 2)
+        assert (world.chunks(), world.verify()) == (before, [])
+        commit(world, 2)
+    with World.open(tmp_path / "world") as reader:
+        assert len(reader.frame_ids()) == 3
 
 
 def failing(call, *, after: int, error: BaseException):

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.write(f"worldgen: {_sentence(error)}\n")
         status = 2 if _is_wrong_request(error) else 1
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"worldgen: {stop or 'interrupted'}\n")
+        sys.stderr.write(f"worldgen: {str(stop) or 'interrupted'}\n")
         status = 143 if isinstance(stop, _Terminated) else 130
     sys.exit(status)
 
