@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, final
 
-from memory import _schema
+from memory import _schema, _seals
 from memory._png import in_one_line
-from memory._records import WorldError
+from memory._records import NotWrittenError, WorldError
+from memory._rows import damaged
 
 NAME = "world.db"
 LOG_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -47,6 +48,7 @@ class Index:
         self._seen: tuple[int, ...] | None = None
         self._version: int | None = None
         self._db = writer
+        self._stops: _seals.Stops = []
 
     @classmethod
     def writing(cls, folder: Path) -> Index:
@@ -59,7 +61,7 @@ class Index:
         except FAILURES as error:
             raise WorldError(
                 f"{file} cannot be opened for writing ({in_one_line(error)}); "
-                "check its permissions, or restore it from a copy"
+                "check its permissions and the room on the disk, or restore it from a copy"
             ) from error
         index = cls(folder, writer=db)
         try:
@@ -110,8 +112,8 @@ class Index:
                 return self._read_beside_a_writer(answer)
             except (*FAILURES, OSError) as error:
                 raise WorldError(
-                    f"{self._file} cannot be read ({in_one_line(error)}); restore it from a copy, "
-                    "or copy the world to where it can be written and open it there"
+                    f"{self._file} cannot be read ({in_one_line(error)}); make room if the disk is full, "
+                    "restore it from a copy, or copy the world to where it can be written and open it there"
                 ) from error
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -132,8 +134,10 @@ class Index:
             except BaseException as error:
                 with suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
+                if self._stops:
+                    raise self._stops.pop() from error
                 if isinstance(error, FAILURES):
-                    raise WorldError(
+                    raise NotWrittenError(
                         f"{self._file} could not be written ({in_one_line(error)}); the world is as it was: "
                         "make room on the disk and try again"
                     ) from error
@@ -145,17 +149,34 @@ class Index:
             self._is_closed = True
             self._drop()
 
-    def check_schema(self) -> None:
-        """Refuse tables, triggers and views that no version of this code made."""
-        found, version = self.read(
-            lambda: (self.rows(_schema.TABLES), _schema.version_of(self._connection()))
-        )
+    def check(self) -> None:
+        """Refuse what no version of this code made, and what is not what it committed."""
+        faults = self.read(self._checked)
+        if faults:
+            raise damaged(faults[0])
+
+    def faults(self) -> list[str]:
+        """What is wrong with the file, a clause each; nothing if all is well."""
+        return self.read(self._faults)
+
+    def _checked(self) -> list[str]:
+        version = _schema.version_of(self._connection())
         _schema.check_version(version, self._file)
-        if found != _schema.tables_of(version):
+        if self.rows(_schema.TABLES) != _schema.tables_of(version):
             raise WorldError(
                 "world.db was changed by another program (its tables are not the ones worldgen made); "
                 "restore the world folder from a copy"
             )
+        return self._faults()
+
+    def _faults(self) -> list[str]:
+        """What the seals find; and SQLite's own check, because damaged pages may hide rows from a query."""
+        db = self._connection()
+        broken = _seals.faults(db) if _schema.version_of(db) >= _schema.SEALED_SINCE else []
+        checked = [in_one_line(row[0]) for row in db.execute("PRAGMA main.integrity_check")]
+        return broken + [
+            fault.removeprefix("*** in database main *** ") for fault in checked if fault != "ok"
+        ]
 
     def _upgrade(self) -> None:
         with self.transaction() as db:
@@ -163,6 +184,7 @@ class Index:
             _schema.check_version(version, self._file)
             if version < _schema.FORMAT:
                 _schema.upgrade(db, since=version)
+        self._stops = _seals.keep(self._connection())
 
     def _copy_to(self, copy: sqlite3.Connection) -> None:
         self._connection().backup(copy)
@@ -216,9 +238,13 @@ class Index:
         return self._db
 
     def _stamp(self) -> tuple[int, ...] | None:
-        """What changes when the file does; ``None`` while there is a write-ahead log."""
-        if os.path.lexists(f"{self._file}-wal"):
-            return None
+        """What changes when the file does; ``None`` while something stands in a write-ahead log.
+
+        An empty log is what a writer leaves that found no room to write: to follow it takes room too.
+        """
+        with suppress(FileNotFoundError):
+            if os.lstat(f"{self._file}-wal").st_size > 0:
+                return None
         state = self._file.stat()
         return (state.st_ino, state.st_size, state.st_mtime_ns)
 

@@ -76,6 +76,6 @@ def pixels_from_png(data: bytes, *, mode: str, width: int, height: int) -> np.nd
     return pixels
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: object) -> str:
     """What a library said, fit to be quoted inside a sentence."""
     return " ".join(str(error).split())[:200]

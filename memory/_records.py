@@ -5,6 +5,7 @@ Room: memory. Private to it; ``memory.world`` re-exports what is public.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -25,9 +26,16 @@ MAX_POINTS = 1 << 18
 
 PLACE, REMOVE = "place", "remove"
 
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that is full or broken: the request was a fair one."""
+
 
 class WorldError(ValueError):
     """A world folder cannot do what was asked; one sentence says why and what to do."""
+
+
+class NotWrittenError(WorldError):
+    """The disk refused a change, and the world is as it was; the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

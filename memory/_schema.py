@@ -11,10 +11,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from memory import _seals
 from memory._png import in_one_line
-from memory._records import WorldError
+from memory._records import NotWrittenError, WorldError
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout and of the tables below."""
 
 APPLICATION_ID = 0x574F524C
@@ -97,14 +98,17 @@ UPGRADES = {
     head TEXT NOT NULL REFERENCES heads (name) ON UPDATE CASCADE ON DELETE CASCADE
 )""",
         "INSERT INTO plans (path, head) SELECT id, 'main' FROM paths",
-    )
+    ),
+    3: ("CREATE TABLE seals (name TEXT PRIMARY KEY, seal BLOB NOT NULL)",),
 }
 """What makes each format of the one before it.
 
 Format 2: one of several heads is the current one; ``tip`` is where a head was before undo, and
 ``plans`` says on which head a path was planned. Format 1 had one head, so all of its paths are that
-head's.
+head's. Format 3: ``seals`` holds a checksum of every other table.
 """
+
+SEALED_SINCE = 3
 
 VIEWS = {
     1: (
@@ -125,12 +129,12 @@ def create(file: Path, meta: dict[str, str]) -> None:
     try:
         with closing(sqlite3.connect(file, isolation_level=None)) as db:
             db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN; {FIRST_SCHEMA}")
+            db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", meta.items())
             upgrade(db, since=1)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", meta.items())
             db.execute("COMMIT")
     except sqlite3.Error as error:
-        raise WorldError(
+        raise NotWrittenError(
             f"no index can be written in {file.parent} ({in_one_line(error)}); make room on the disk"
         ) from error
 
@@ -167,6 +171,7 @@ def upgrade(db: sqlite3.Connection, *, since: int) -> None:
     for version in range(since + 1, FORMAT + 1):
         for statement in UPGRADES[version]:
             db.execute(statement)
+    _seals.seal_all(db)
     db.execute(f"PRAGMA user_version = {FORMAT}")
 
 

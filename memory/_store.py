@@ -22,7 +22,7 @@ from memory._blobs import (
     write_blobs,
 )
 from memory._index import Index
-from memory._records import Chunk, FrameRecord
+from memory._records import Chunk, FrameRecord, NotWrittenError
 from memory._rows import bytes_from_matrices
 from memory._surfaces import write_surface
 from render.frames import Frames
@@ -78,8 +78,13 @@ class Disk:
                 records.append(_record(frame, stored, frame_id=number, sha256=sha256, given=chunk.given))
                 pictures.append(decoded(stored))
             sync_folder(self._folder / FRAMES_FOLDER)
-        except BaseException:
+        except BaseException as error:
             delete_blobs(self._folder, chunk.frame_ids)
+            if isinstance(error, OSError):
+                raise NotWrittenError(
+                    f"the pictures of {self._folder} could not be written ({error.strerror}); the world is "
+                    "as it was: make room on the disk and try again"
+                ) from error
             raise
         # If this fails and the power is cut, SQLite may still find the transaction complete when it
         # recovers: these numbers and their files stay taken until the world is opened again.

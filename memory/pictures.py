@@ -8,6 +8,7 @@ the file, what was expected, what came, and what to do.
 from __future__ import annotations
 
 import io
+import secrets
 import stat
 from pathlib import Path
 from tokenize import TokenError
@@ -154,20 +155,34 @@ def _npy_values(file: Path) -> np.ndarray:
 
 
 def write_png(path: Path | str, rgb: Float[Tensor, "1 h w 3"]) -> None:
-    """Write one picture as an 8-bit PNG; colour outside [0, 1] is clamped.
+    """Write one picture as an 8-bit PNG, whole or not at all; colour outside [0, 1] is clamped.
 
     Raises:
         ValueError: if the colour is not finite, or the file cannot be written.
     """
     if not torch.isfinite(rgb).all():
         raise ValueError(f"{path} should get finite colours, but some are NaN or infinite; fix the picture")
+    data = png_from_pixels(bytes_from_rgb(rgb[0]))
     try:
-        Path(path).write_bytes(png_from_pixels(bytes_from_rgb(rgb[0])))
+        _write(Path(path).resolve(), data)
     except OSError as error:
         raise ValueError(
             f"{path} should be a file that can be written, but that failed ({error.strerror or error}); "
             "name another one"
         ) from error
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a device is written as it is, not replaced."""
+    if file.exists() and not file.is_file():
+        file.write_bytes(data)
+        return
+    partial = file.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def contact_sheet(frames: Frames, *, columns: int) -> Float[Tensor, "1 H W 3"]:

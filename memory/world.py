@@ -21,6 +21,7 @@ from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pict
 from memory._index import NAME, Index
 from memory._png import MAX_SIDE
 from memory._records import (
+    DISK_TROUBLE,
     MAX_PATH_CAMERAS,
     MAX_POINTS,
     PLACE,
@@ -30,6 +31,7 @@ from memory._records import (
     FrameRecord,
     Freed,
     Head,
+    NotWrittenError,
     PlannedPath,
     SceneInfo,
     WorldError,
@@ -66,6 +68,7 @@ __all__ = [
     "Edit",
     "Freed",
     "Head",
+    "NotWrittenError",
     "PlannedPath",
     "SceneInfo",
     "Tree",
@@ -112,8 +115,10 @@ class World:
         try:
             lock = _folder.create(folder, {key: json.dumps(value) for key, value in meta.items()})
         except OSError as error:
-            raise WorldError(
-                f"no world can be made at {folder} ({error.strerror}); name a folder that can be written"
+            kind = NotWrittenError if error.errno in DISK_TROUBLE else WorldError
+            raise kind(
+                f"no world can be made at {folder} ({error.strerror}); "
+                "name a folder that can be written, or make room on the disk"
             ) from error
         return cls._open_locked(folder, scene, lock)
 
@@ -147,7 +152,7 @@ class World:
             raise WorldError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
         index = Index(folder)
         try:
-            index.check_schema()
+            index.check()
             scene = scene_from_rows(index.rows("SELECT key, value FROM meta"))
             _tables.current_head(index)
             if not writable:
@@ -169,10 +174,15 @@ class World:
             sweep_surfaces(folder, keep=_tables.all_edit_ids(index))
             for file in stale_files(folder, keep=_tables.all_chunk_ids(index)):
                 file.unlink()
-        except BaseException:
+        except BaseException as error:
             if index is not None:
                 index.close()
             os.close(lock)
+            if isinstance(error, OSError):
+                raise WorldError(
+                    f"{folder} cannot be written ({error.strerror}); check its permissions, "
+                    "or open it for reading"
+                ) from error
             raise
         return cls(folder, scene, index, lock=lock)
 
@@ -368,11 +378,7 @@ class World:
 
     def verify(self) -> list[str]:
         """What is wrong with the files of the world, a sentence each; nothing if all is well."""
-        faults = [
-            f"world.db is damaged: {row[0]}"
-            for row in self._index.rows("PRAGMA integrity_check")
-            if row[0] != "ok"
-        ]
+        faults = [f"world.db is damaged: {fault}" for fault in self._index.faults()]
         for table, number, other, _ in self._index.rows("PRAGMA foreign_key_check"):
             faults.append(f"world.db is damaged: row {number} of {table} names a missing row of {other}")
         try:

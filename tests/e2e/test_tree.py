@@ -15,7 +15,7 @@ from PIL import Image
 
 from memory.world import World
 from tests.e2e.test_cli import COLOR, DEPTH, run
-from tests.memory.test_world_hostile import contents
+from tests.memory.test_world_hostile import contents, seal
 from worldgen.generator import load_model, save_model
 
 Steps = tuple[object, ...]
@@ -144,6 +144,7 @@ def test_replay_names_the_first_frame_that_differs(
 ):
     with closing(sqlite3.connect(world / "world.db", isolation_level=None)) as db:
         db.execute("UPDATE paths SET seed = 77")
+        seal(db)
     assert run("replay", world, "--model", small_weights) == 1
     error = capsys.readouterr().err
     assert error.startswith("worldgen: frame 1 differs: colour in ")

@@ -21,9 +21,10 @@ import pytest
 import torch
 
 import memory.world
+from memory import _seals
 from memory.boxes import Box
 from memory.points import Points
-from memory.world import PLACE, World, WorldError, quantised
+from memory.world import PLACE, NotWrittenError, World, WorldError, quantised
 from render.frames import concatenated
 from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_frames
 
@@ -235,7 +236,7 @@ def test_a_failure_at_any_step_of_writing_leaves_the_old_world(tmp_path, monkeyp
         before = state(world)
         with monkeypatch.context() as patch:
             patch.setattr(os, call, failing(getattr(os, call), after=step, error=error))
-            with pytest.raises(type(error)):
+            with pytest.raises(NotWrittenError if isinstance(error, OSError) else KeyboardInterrupt):
                 commit(world, 2, seed=1)
         assert state(world) == before
         chunk, _ = commit(world, 2, seed=1)
@@ -254,6 +255,21 @@ def test_an_interruption_within_the_transaction_leaves_the_old_world(tmp_path, m
                 commit(world, 2)
         assert (world.chunks(), world.verify()) == (chunks, [])
         commit(world, 2)
+
+
+def test_an_interruption_within_a_seal_is_not_taken_for_a_full_disk(tmp_path, monkeypatch):
+    """SQLite reports whatever is raised in a trigger as an error of its own."""
+    with World.create(tmp_path / "world", SCENE) as world:
+        commit(world, 1)
+        before = world.chunks()
+        with monkeypatch.context() as patch:
+            patch.setattr(_seals, "_digest", failing(_seals._digest, after=1, error=KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                commit(world, 2)
+        assert (world.chunks(), world.verify()) == (before, [])
+        commit(world, 2)
+    with World.open(tmp_path / "world") as reader:
+        assert len(reader.frame_ids()) == 3
 
 
 def failing(call, *, after: int, error: BaseException):
@@ -287,7 +303,7 @@ def test_a_disk_that_refuses_the_pictures_leaves_the_old_world(tmp_path):
     with World.create(tmp_path / "world", SCENE) as world:
         commit(world, 1)
         before = state(world)
-        with largest_file(50), pytest.raises(OSError, match="too large"):
+        with largest_file(50), pytest.raises(NotWrittenError, match="too large"):
             commit(world, 2)
         assert state(world) == before
         commit(world, 2)

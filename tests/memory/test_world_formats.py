@@ -91,6 +91,23 @@ def test_opening_an_old_world_for_writing_upgrades_it_and_loses_nothing(old: Pat
         assert_whole(reader)
 
 
+def test_a_world_of_the_second_format_is_read_as_it_is_and_sealed_by_its_next_writer(old: Path):
+    with closing(sqlite3.connect(old / "world.db", isolation_level=None)) as db:
+        for statement in (*_schema.UPGRADES[2], "PRAGMA user_version = 2"):
+            db.execute(statement)
+    before = contents(old)
+    with World.open(old) as world:
+        assert_whole(world)
+    assert contents(old) == before
+    with World.open(old, writable=True) as world:
+        assert_whole(world)
+    assert version(old) == FORMAT
+    with closing(sqlite3.connect(old / "world.db", isolation_level=None)) as db:
+        db.execute("UPDATE paths SET seed = seed + 1")
+    with pytest.raises(WorldError, match="table paths does not hold what was committed"):
+        World.open(old)
+
+
 def test_an_upgraded_world_grows_on_where_the_old_one_stopped(old: Path):
     with World.open(old, writable=True) as world:
         chunk, _ = world.commit(make_frames(2, seed=9), given=False, path=1, path_start=1, **ORIGIN)
@@ -128,13 +145,18 @@ def test_a_reader_that_follows_the_log_of_an_old_world_follows_its_upgrade(old: 
             assert reader.tree.current.tip == 2
 
 
-@pytest.mark.parametrize("statement", range(len(_schema.UPGRADES[2])))
-def test_an_upgrade_that_fails_anywhere_leaves_the_old_world(old: Path, monkeypatch, statement: int):
+STATEMENTS = [
+    (to, number) for to, statements in _schema.UPGRADES.items() for number in range(len(statements))
+]
+
+
+@pytest.mark.parametrize(("to", "statement"), STATEMENTS)
+def test_an_upgrade_that_fails_anywhere_leaves_the_old_world(old: Path, monkeypatch, to: int, statement: int):
     before = contents(old / "frames")
     with monkeypatch.context() as patch:
-        broken = list(_schema.UPGRADES[2])
+        broken = list(_schema.UPGRADES[to])
         broken[statement] = "INSERT INTO nowhere VALUES (1)"
-        patch.setitem(_schema.UPGRADES, 2, tuple(broken))
+        patch.setitem(_schema.UPGRADES, to, tuple(broken))
         with pytest.raises(WorldError, match="the world is as it was"):
             World.open(old, writable=True)
     assert version(old) == 1

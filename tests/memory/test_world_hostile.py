@@ -8,12 +8,14 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from memory import _seals
 from memory.world import FORMAT, World, WorldError
 from tests.memory.test_world import ORIGIN, SCENE, make_frames
 
@@ -59,12 +61,19 @@ def assert_one_sentence(error: Exception) -> None:
     assert not message.endswith(".")
 
 
+def seal(db: sqlite3.Connection) -> None:
+    """Let the checksums fit what was done, as a forger would."""
+    with suppress(sqlite3.OperationalError):  # a missing table, or text that cannot be read
+        _seals.seal_all(db)
+
+
 def sql(*statements: str):
     def damage(folder: Path) -> None:
         db = sqlite3.connect(folder / "world.db", isolation_level=None)
         db.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             db.execute(statement)
+        seal(db)
         db.close()
 
     return damage
@@ -74,6 +83,7 @@ def blob_in_index(query: str, matrix: np.ndarray):
     def damage(folder: Path) -> None:
         db = sqlite3.connect(folder / "world.db", isolation_level=None)
         db.execute(query, (matrix.tobytes(),))
+        seal(db)
         db.close()
 
     return damage
@@ -119,6 +129,7 @@ def forge(folder: Path, name: str, data: bytes) -> None:
     column = "depth_sha256" if "depth" in name else "rgb_sha256"
     db = sqlite3.connect(folder / "world.db", isolation_level=None)
     db.execute(f"UPDATE frames SET {column} = ? WHERE id = 1", (hashlib.sha256(data).digest(),))
+    seal(db)
     db.close()
 
 
@@ -348,6 +359,63 @@ def test_a_log_of_garbage_hides_nothing(folder):
     (folder / "world.db-wal").write_bytes(b"\x37\x7f\x06\x82" + b"\xff" * 4096)
     with World.open(folder) as world:
         assert world.frame_ids() == [0, 1, 2]
+
+
+def everything(folder: Path) -> tuple:
+    """All that a world says of itself."""
+    with World.open(folder) as world:
+        frames, pending = world.frames(), world.pending()
+        assert pending is not None
+        tensors = (frames.rgb, frames.depth, frames.valid, frames.cameras.c2w, frames.cameras.K)
+        numbers = [tensor.numpy().tobytes() for tensor in (*tensors, pending.cameras.c2w, pending.cameras.K)]
+        plan = (pending.id, pending.done, pending.seed, pending.generator, pending.settings)
+        return numbers, plan, world.chunks(), world.tree.whole(), world.scene
+
+
+def test_a_flipped_bit_in_the_index_never_changes_what_a_world_says(folder):
+    """Poses, seeds and depth ranges have no wrong values that could be told from right ones by looking."""
+    rng, sound, before = random.Random(1), (folder / "world.db").read_bytes(), everything(folder)
+    places = [place for place, byte in enumerate(sound) if byte]
+    refused = 0
+    for place in rng.sample(places, 200):
+        broken = bytearray(sound)
+        broken[place] ^= 1 << rng.randrange(8)
+        (folder / "world.db").write_bytes(broken)
+        try:
+            assert everything(folder) == before
+        except WorldError as error:
+            assert_one_sentence(error)
+            refused += 1
+    assert refused > 100
+
+
+def test_a_row_that_changed_is_missed_although_nothing_about_it_is_impossible(folder):
+    db = sqlite3.connect(folder / "world.db", isolation_level=None)
+    db.execute("UPDATE frames SET far = far * 1.5 WHERE id = 1")
+    db.close()
+    before = contents(folder)
+    for writable in (False, True):
+        with pytest.raises(WorldError, match="table frames does not hold what was committed"):
+            World.open(folder, writable=writable)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("index", ["frames_by_chunk", "chunks_by_parent"])
+def test_a_damaged_lookup_of_sound_rows_does_not_cost_a_picture(folder, index):
+    """A writer sweeps pictures without a row, and SQLite may look rows up where they are not stored."""
+    db = sqlite3.connect(folder / "world.db")
+    ((root,),) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (index,)).fetchall()
+    ((size,),) = db.execute("PRAGMA page_size").fetchall()
+    db.close()
+    data = bytearray((folder / "world.db").read_bytes())
+    data[root * size - 1] ^= 0x40
+    (folder / "world.db").write_bytes(data)
+    before = contents(folder / "frames")
+    for writable in (False, True):
+        with pytest.raises(WorldError, match=r"world\.db is damaged") as caught:
+            World.open(folder, writable=writable)
+        assert_one_sentence(caught.value)
+    assert contents(folder / "frames") == before
 
 
 def test_any_flipped_bytes_in_the_index_are_refused_or_harmless(folder):

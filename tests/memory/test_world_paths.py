@@ -9,6 +9,7 @@ import torch
 
 from memory.world import World, WorldError
 from tests.memory.test_world import ORIGIN, SCENE, commit, make_cameras, make_frames
+from tests.memory.test_world_hostile import seal
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_a_path_planned_on_another_branch_is_not_pending(world):
     world.close()
     with sqlite3.connect(world.path / "world.db") as db:
         db.execute("UPDATE heads SET chunk = ?", (first.id,))
+        seal(db)
     db.close()
     with World.open(world.path, writable=True) as back:
         assert (back.pending().id, back.pending().done) == (before, 0)
@@ -93,6 +95,7 @@ def test_numbers_of_deleted_frames_are_not_used_again(world):
         db.execute("UPDATE heads SET chunk = 0")
         db.execute("DELETE FROM frames WHERE chunk = 1")
         db.execute("DELETE FROM chunks WHERE id = 1")
+        seal(db)
     db.close()
     with World.open(world.path, writable=True) as back:
         chunk, _ = commit(back, 1)

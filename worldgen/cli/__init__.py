@@ -2,14 +2,18 @@
 
 Room: worldgen.cli, the only place where all rooms meet; nothing imports it. One file a verb; verbs
 import their rooms inside ``run``, so that ``--help`` answers at once. Exit status: 0 done, 1 the
-work failed, 2 the request was wrong.
+work failed, 2 the request was wrong or the world is damaged, 130 and 143 interrupted.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import tyro
@@ -63,10 +67,47 @@ def main(arguments: list[str] | None = None) -> None:
         Command, args=arguments, prog="worldgen", description="Grow 3D worlds you can walk through."
     )
     try:
-        status = command.run()
-    except (ValueError, FileExistsError, FileNotFoundError) as error:
-        sys.stderr.write(f"worldgen: {error}\n")
-        status = 2
-    except KeyboardInterrupt:
-        status = 130
+        with _stopped_by_sigterm():
+            status = command.run()
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"worldgen: {_sentence(error)}\n")
+        status = 2 if _is_wrong_request(error) else 1
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"worldgen: {str(stop) or 'interrupted'}\n")
+        status = 143 if isinstance(stop, _Terminated) else 130
     sys.exit(status)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: to end as Ctrl-C does, so that what is half done is put away."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    def stop(number: int, frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        text = f"{place}{error.strerror}; check the name, its permissions and the room on the disk"
+    return " ".join(text.splitlines())
+
+
+def _is_wrong_request(error: ValueError | OSError) -> bool:
+    """Whether another request would do; a disk that is full or broken would refuse that one too."""
+    from memory.world import NotWrittenError
+
+    misnamed = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+    return isinstance(error, (ValueError, *misnamed)) and not isinstance(error, NotWrittenError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,17 @@ def follow(growth: Growth, *, title: str, before: int, total: int) -> None:
     """Grow to the end of the planned path behind a bar."""
     from worldgen.cli.progress import bar
 
-    with bar(title, total=total) as progress:
-        progress.to(before)
-        for grown in growth.follow():
-            progress.step(f"{len(growth.cache):,} points, {grown.times.sample_ms:.0f} ms to imagine a frame")
+    try:
+        with bar(title, total=total) as progress:
+            progress.to(before)
+            for grown in growth.follow():
+                progress.step(
+                    f"{len(growth.cache):,} points, {grown.times.sample_ms:.0f} ms to imagine a frame"
+                )
+    except KeyboardInterrupt as stop:
+        resume = f"worldgen extend {shlex.quote(str(growth.world.path))} --resume"
+        stop.args = (f"interrupted; what has grown stays, and the rest is grown by: {resume}",)
+        raise
 
 
 def tell(path: Path) -> None:
