@@ -21,7 +21,7 @@ from memory.world import SceneInfo, World, WorldError, quantised
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.paths import path_named
-from tests.memory.test_world_hostile import contents
+from tests.memory.test_world_hostile import contents, seal
 from worldgen.conditions import Known, SceneUnits
 from worldgen.replay import lines, replay
 from worldgen.rollout import Growth, start
@@ -179,6 +179,7 @@ def test_a_world_of_another_seed_differs_from_its_first_imagined_frame_on(tmp_pa
     folder = grown(tmp_path / "w", camera())
     with closing(sqlite3.connect(folder / "world.db", isolation_level=None)) as db:
         db.execute("UPDATE paths SET seed = seed + 1")
+        seal(db)
     chunks, differs = outcome(folder)
     assert chunks == [0, 1]
     assert "frame 1 differs: colour in" in str(differs)
@@ -195,6 +196,7 @@ def forged(folder: Path, frame: int) -> None:
     with closing(sqlite3.connect(folder / "world.db", isolation_level=None)) as db:
         digest = hashlib.sha256(file.read_bytes()).digest()
         db.execute("UPDATE frames SET rgb_sha256 = ? WHERE id = ?", (digest, frame))
+        seal(db)
 
 
 @pytest.mark.parametrize("frame", [2, 4])
