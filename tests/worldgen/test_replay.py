@@ -295,6 +295,7 @@ def test_frames_depend_on_the_edits_before_them(tmp_path: Path):
     with closing(sqlite3.connect(folder / "world.db", isolation_level=None)) as db:
         digest = hashlib.sha256(data).hexdigest()
         db.execute("UPDATE events SET data = json_set(data, '$.sha256', ?) WHERE id = 0", (digest,))
+        seal(db)
     edit = chunks[-1]
     chunks, differs = outcome(folder)
     assert chunks[-2] == edit, "the first frame after it"
