@@ -3,15 +3,18 @@
 Run: ``python benchmarks/grow.py [--frames 24] [--steps 4]``. Claim: at most 0.35 s a frame at 128x128
 with 4 steps on 2 CPU cores, after warm-up.
 
-Last run (2 cores of an Intel Xeon with AVX-512 and AMX, torch 2.13 CPU, weights of 124,800 frames):
+Last runs, weights of 124,800 frames. The claim holds where the cores multiply bfloat16 matrices (2 cores
+of an Intel Xeon with AMX, with an earlier cache), and not where they only have AVX2 (2 cores of a server
+EPYC, Zen 3):
 
-    128 px, 4 steps, 58,824 points
-      render       0.6 ms
-      recall       4.1 ms
-      sample     260.9 ms
-      commit      13.3 ms
-      insert       3.6 ms
-      total      282.5 ms a frame
+                   AMX       AVX2
+      render       0.6 ms    1.9 ms
+      retrieve              3.7 ms
+      recall       4.1 ms    5.4 ms
+      sample     260.9 ms  570.3 ms
+      commit      13.3 ms   16.8 ms
+      insert       3.6 ms   10.9 ms
+      total      282.5 ms  609.0 ms a frame
 """
 
 from __future__ import annotations
