@@ -16,24 +16,24 @@ One core of a server EPYC without AVX-512 (Zen 3), the other core busy:
      138,496  street   256 px      3,800      4.0 ms     73.4 ms        1 ms        16 MB        11 MB
      138,496   above   128 px        429      1.9 ms     19.4 ms        7 ms        16 MB        11 MB
      138,496   above   256 px      1,074      5.2 ms     59.9 ms        7 ms        17 MB        12 MB
-   1,403,136    wall   128 px     21,285      1.8 ms      9.2 ms       14 ms       112 MB       112 MB
-   1,403,136    wall   256 px     21,285      5.2 ms     24.4 ms       19 ms       112 MB       112 MB
-   1,403,136  street   128 px    125,324      8.5 ms     24.6 ms       11 ms       113 MB       112 MB
-   1,403,136  street   256 px    180,416     12.3 ms     51.4 ms       14 ms       116 MB       113 MB
-   1,403,136   above   128 px      4,403      4.9 ms     22.7 ms       37 ms       116 MB       113 MB
-   1,403,136   above   256 px     11,132      9.8 ms     49.1 ms       39 ms       119 MB       113 MB
+   1,403,136    wall   128 px     21,285      1.9 ms      7.6 ms       20 ms       112 MB       112 MB
+   1,403,136    wall   256 px     21,285      4.0 ms     37.8 ms       16 ms       112 MB       112 MB
+   1,403,136  street   128 px    125,324      6.7 ms     24.3 ms       12 ms       113 MB       112 MB
+   1,403,136  street   256 px    180,416     15.4 ms     50.7 ms       19 ms       116 MB       113 MB
+   1,403,136   above   128 px      4,403      2.9 ms     14.8 ms       36 ms       116 MB       113 MB
+   1,403,136   above   256 px     11,132     10.4 ms     64.5 ms       44 ms       119 MB       113 MB
    7,652,608    wall   128 px     21,285      2.1 ms      6.8 ms       62 ms       613 MB       613 MB
    7,652,608    wall   256 px     21,285      3.9 ms     28.2 ms       68 ms       613 MB       613 MB
    7,652,608  street   128 px    146,729      8.1 ms     18.3 ms       60 ms       614 MB       613 MB
    7,652,608  street   256 px    223,798     17.8 ms     59.9 ms       70 ms       617 MB       613 MB
    7,652,608   above   128 px     24,244     13.3 ms     23.9 ms      192 ms       617 MB       613 MB
    7,652,608   above   256 px     61,157     33.1 ms     80.3 ms      251 ms       618 MB       613 MB
-  97,554,688    wall   128 px     21,285      2.4 ms      7.9 ms                 1,074 MB     7,803 MB
-  97,554,688    wall   256 px     21,285      4.5 ms     24.7 ms                 1,074 MB     7,803 MB
-  97,554,688  street   128 px    180,186     23.0 ms     29.0 ms                 1,074 MB     7,804 MB
-  97,554,688  street   256 px    263,405     23.6 ms     62.5 ms                 1,074 MB     7,804 MB
-  97,554,688   above   128 px    174,236    106.4 ms    108.7 ms                 1,074 MB     7,804 MB
-  97,554,688   above   256 px    409,777    260.0 ms    293.7 ms                 1,074 MB     7,805 MB
+  97,554,688    wall   128 px     21,285      1.9 ms      7.0 ms                 1,074 MB     7,803 MB
+  97,554,688    wall   256 px     21,285      3.5 ms     22.9 ms                 1,074 MB     7,803 MB
+  97,554,688  street   128 px    180,186     18.4 ms     27.9 ms                 1,074 MB     7,804 MB
+  97,554,688  street   256 px    263,405     22.6 ms     63.4 ms                 1,074 MB     7,804 MB
+  97,554,688   above   128 px    174,236     84.1 ms     93.4 ms                 1,074 MB     7,804 MB
+  97,554,688   above   256 px    409,777    211.3 ms    238.4 ms                 1,074 MB     7,805 MB
 
 "every point" is the z-buffer alone, in one array in memory; a render also looks up colours. *Drawn* is how
 many points the picture was made of; *in memory* and *stored* is what the points take.

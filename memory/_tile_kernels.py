@@ -231,12 +231,38 @@ def see_tiles(boxes, w2c, K, size, near, reach, tiles, bounds):
 
     ``bounds`` are, for each, the nearest depth and the pixels it may touch: top, bottom, left, right.
     """
+    height, width = size
+    margin = reach + np.float32(1.0)
+    planes = np.empty((5, 4), dtype=np.float32)  # what lies on the inner side of all may be seen
+    for k in range(4):
+        z = w2c[2, k]
+        x, y = K[0, 0] * w2c[0, k] + K[0, 2] * z, K[1, 1] * w2c[1, k] + K[1, 2] * z
+        planes[0, k] = z
+        planes[1, k], planes[2, k] = x + margin * z, (width + margin) * z - x
+        planes[3, k], planes[4, k] = y + margin * z, (height + margin) * z - y
     count = 0
     for tile in range(boxes.shape[0]):
+        if _is_outside(boxes[tile], planes):
+            continue
         if _project_box(boxes[tile], w2c, K, size, near, reach, bounds[count]):
             tiles[count] = tile
             count += 1
     return count
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _is_outside(box, planes):
+    """Whether a box lies wholly on the outer side of a plane: a quick test that rejects most of them."""
+    half = np.float32(0.5)
+    for i in range(planes.shape[0]):
+        at = planes[i, 3]
+        for k in range(3):
+            middle, extent = half * (box[k] + box[3 + k]), half * (box[3 + k] - box[k])
+            at += planes[i, k] * middle + abs(planes[i, k]) * extent
+        if at < 0:
+            return True
+    return False
 
 
 @njit(nogil=True, cache=True)
