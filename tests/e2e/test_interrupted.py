@@ -24,9 +24,19 @@ def model(small_weights: Path) -> Model:
     return ("--model", small_weights, "--steps", 1)
 
 
+def started(*arguments: object) -> subprocess.Popen[str]:
+    """A verb that listens to Ctrl-C, which whatever a shell runs in the background does not."""
+    return subprocess.Popen(
+        command(*arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+
+
 def interrupted(world: Path, number: signal.Signals, *arguments: object, at: int) -> tuple[int, str]:
     """Status and last words of a verb that gets a signal when the world has so many frames."""
-    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)
+    process = started(*arguments)
     while process.poll() is None and (not world.exists() or frames_of(world) < at):
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()[1]
@@ -82,9 +92,7 @@ def test_a_growth_that_is_interrupted_before_its_first_frame_leaves_nothing(
     tmp_path: Path, model: Model, number: signal.Signals, status: int
 ):
     """The draft of a world appears beside it a moment before the first view is imagined."""
-    process = subprocess.Popen(
-        command("grow", tmp_path / "w", "--frames", FRAMES, *model), stderr=subprocess.PIPE, text=True
-    )
+    process = started("grow", tmp_path / "w", "--frames", FRAMES, *model)
     while process.poll() is None and not (tmp_path / ".w.starting").exists():
         time.sleep(0.02)
     process.send_signal(number)
