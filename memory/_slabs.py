@@ -88,6 +88,13 @@ class Slabs:
         copy_rows(order, rows, columns, tuple(getattr(self.rows, name).numpy() for name in FIELDS))
         self.used[rows // SLAB] = self.tick
 
+    def read(self, rows: np.ndarray) -> Points:
+        """A copy of some rows."""
+        self.used[rows // SLAB] = self.tick
+        points = self.rows[torch.from_numpy(rows)]
+        self.settle()
+        return points
+
     def release(self, slab: int) -> None:
         """Take back a slab whose rows nobody needs."""
         self._spare.append(slab)

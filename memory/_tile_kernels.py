@@ -147,10 +147,14 @@ def cut_blocks(places, most, blocks, levels, counts):
 def lay_out(counts, slab, head, free, starts):
     """First rows of runs of ``counts`` rows; returns how many of the ``free`` slabs it took.
 
-    ``head`` holds the next row and the end of the slab that is being filled.
+    ``head`` holds the next row and the end of the slab that is being filled. Empty runs start at 0: the
+    end of a full slab need not be a row.
     """
     taken = 0
     for i in range(counts.shape[0]):
+        if counts[i] == 0:
+            starts[i] = 0
+            continue
         if head[0] + counts[i] > head[1]:
             head[0], head[1] = free[taken] * slab, (free[taken] + 1) * slab
             taken += 1

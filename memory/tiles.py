@@ -134,6 +134,7 @@ class TileStore:
         self._live = np.empty(0, dtype=np.int64)
         self._slab_live = np.zeros(0, dtype=np.int64)
         self._count = 0
+        self._newest = 0
         self.last_drawn = Drawn(0, 0, 0)
 
     def __len__(self) -> int:
@@ -147,7 +148,7 @@ class TileStore:
     @property
     def points(self) -> Points:
         """Everything that is held, block by block in the order they came; a copy."""
-        return self.rows[torch.from_numpy(self._rows_of(np.flatnonzero(self._alive)))]
+        return self._slabs.read(self._rows_of(np.flatnonzero(self._alive)))
 
     @property
     def tile_count(self) -> int:
@@ -189,7 +190,8 @@ class TileStore:
         rows = self._rows_of(np.arange(first, first + n))
         self._slabs.write(rows, points, order)
         self._describe(first, rows, first + blocks)
-        self._evict(np.unique(tiles), now=source)
+        self._newest = max(self._newest, source)
+        self._evict(np.unique(tiles))
 
     def forget(self, sources: list[int]) -> int:
         """Delete every point that one of these frames brought, and return how many that is."""
@@ -213,7 +215,7 @@ class TileStore:
         boxes = self._blocks.boxes[: self._blocks.count].astype(np.float64)
         meets = (boxes[:, :3] <= high).all(axis=1) & (boxes[:, 3:] >= low).all(axis=1)
         blocks = np.flatnonzero(self._alive & meets)
-        held = self.rows[torch.from_numpy(self._rows_of(blocks))]
+        held = self._slabs.read(self._rows_of(blocks))
         return blocks, held, within(held.positions, low, high)
 
     def draw(self, cameras: Cameras) -> PointImage:
@@ -322,13 +324,13 @@ class TileStore:
         lengths = np.stack([held.counts[blocks, levels].sum(axis=1) for levels in PARTS], axis=1)
         return _runs(held.starts[blocks].ravel(), lengths.ravel())
 
-    def _evict(self, tiles: np.ndarray, *, now: int) -> None:
+    def _evict(self, tiles: np.ndarray) -> None:
         """Bring tiles back under their budget: the least trusted and oldest go, never what was measured."""
         held = self._blocks
         for tile in tiles[self._live[tiles] > self._tile_points]:
             blocks = self._chain_of(int(tile))
             blocks = blocks[~held.is_anchor[blocks]]
-            age = np.maximum(now - held.source[blocks], 0)
+            age = self._newest - held.source[blocks]
             worth = held.confidence[blocks] / (1.0 + age / RECENCY_FRAMES)
             order = blocks[np.argsort(worth, kind="stable")]
             surplus = self._live[tile] - int(KEPT * self._tile_points)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from memory._slabs import ROW_BYTES, SLAB
+from memory._slabs import MIN_SLABS, ROW_BYTES, SLAB, Slabs
 from memory.boxes import within
 from memory.points import FIELDS, Points, concatenated, points_with_room
 from memory.tiles import BLOCK_POINTS, TileStore
@@ -180,6 +180,26 @@ def test_points_beyond_the_budget_go_to_disk_and_come_back(tmp_path: Path):
         assert torch.equal(getattr(small.points, name), getattr(large.points, name)), name
 
 
+def test_reading_everything_leaves_no_more_in_memory_than_the_budget(tmp_path: Path):
+    budget = 10 * SLAB * ROW_BYTES
+    store = stored(city(120_000), budget=budget, folder=tmp_path)
+    assert len(store.points) == store.count_within((-99.0,) * 3, (99.0,) * 3) == 120_000
+    slabs = store._slabs
+    assert int(slabs._is_resident.sum()) * SLAB * ROW_BYTES <= budget
+    assert (slabs.used[slabs._is_resident] == slabs.used.max()).all(), (
+        "what was read last counts as looked at"
+    )
+
+
+def test_an_empty_run_after_a_full_slab_has_a_place():
+    slabs = Slabs(budget=1 << 30, folder=None)
+    for _ in range(MIN_SLABS):
+        slabs.allocate(np.array([SLAB]), 1)
+    starts = slabs.allocate(np.array([0, 0]), 1)
+    assert (starts < len(slabs.rows)).all()
+    assert slabs.stored_bytes == MIN_SLABS * SLAB * ROW_BYTES
+
+
 def test_what_was_looked_at_last_stays_in_memory(tmp_path: Path):
     """Two walls back to back with the camera between them; only one is ever looked at."""
     ahead, behind = sheet(160, spacing=0.02, z=2.0), sheet(160, spacing=0.02, z=-2.0, source=1)
@@ -240,6 +260,18 @@ def test_what_is_removed_from_a_box_is_gone_and_nothing_else_is():
     assert_same_points(store.points, before[~is_inside])
     assert_draws_every_point(store, room_cameras())
     assert store.remove(low, high) == 0
+
+
+def test_an_edit_does_not_make_what_it_leaves_the_newest():
+    """What a box leaves of an old frame is as old as before when a tile is full."""
+    store = TileStore(tile_points=6_000)  # the wall lies in four tiles
+    for i in range(3):
+        store.append(sheet(100, spacing=0.01, z=0.5 + 0.001 * i, source=100 * i, confidence=0.3))
+    store.remove((-0.02, -0.02, 0.0), (0.02, 0.02, 1.0))
+    store.append(sheet(100, spacing=0.01, z=0.51, source=201, confidence=0.3))
+    left = [int((store.points.source == source).sum()) for source in (0, 100, 200, 201)]
+    assert left[0] == 0
+    assert left[3] == 10_000
 
 
 def test_space_of_what_went_is_used_again():
