@@ -31,6 +31,9 @@ ROW_BYTES = sum(
 )
 MIN_SLABS = 8
 
+WORTH_KEEPING = 0.5
+"""A slab is to be emptied when less than this share of it is left."""
+
 
 class Slabs:
     """Room for points by row number; rows never move by themselves, and slabs can be given back."""
@@ -49,6 +52,7 @@ class Slabs:
         """When each slab was last looked at, by ``tick``; 0 for never."""
         self.tick = 1
         self._is_resident = np.zeros(0, dtype=np.bool_)
+        self._live = np.zeros(0, dtype=np.int64)
 
     @property
     def resident_bytes(self) -> int:
@@ -79,7 +83,18 @@ class Slabs:
         fresh = max(0, taken - len(spare))
         del self._spare[len(self._spare) - (taken - fresh) :]
         self._grow(self._count + fresh)
+        np.add.at(self._live, starts // SLAB, counts)
         return starts
+
+    def free(self, starts: np.ndarray, counts: np.ndarray) -> None:
+        """Take back runs whose rows nobody needs; see :meth:`sparse` and :meth:`release`."""
+        np.subtract.at(self._live, starts // SLAB, counts)
+
+    def sparse(self, slabs: np.ndarray) -> list[int]:
+        """Which of these slabs are mostly free, and get no new rows."""
+        is_open = {head // SLAB for head, end in self._heads.tolist() if head < end}
+        mostly_free = np.unique(slabs[self._live[slabs] < WORTH_KEEPING * SLAB])
+        return [slab for slab in mostly_free.tolist() if slab not in is_open]
 
     def write(self, rows: np.ndarray, points: Points, order: np.ndarray) -> None:
         """Put the points named by ``order`` into rows that were allocated."""
@@ -96,12 +111,9 @@ class Slabs:
         return points
 
     def release(self, slab: int) -> None:
-        """Take back a slab whose rows nobody needs."""
+        """Take back a slab, with whatever it still holds."""
+        self._live[slab] = 0
         self._spare.append(slab)
-
-    def is_open(self, slab: int) -> bool:
-        """Whether new rows may still go into this slab."""
-        return any(head < end and head // SLAB == slab for head, end in self._heads.tolist())
 
     def settle(self) -> None:
         """Begin a new tick, and let go what was not looked at for longest if there is too much."""
@@ -136,8 +148,10 @@ class Slabs:
         if count <= slabs:
             return
         room = max(MIN_SLABS, count, slabs * 3 // 2)
-        self.used = np.concatenate([self.used, np.zeros(room - slabs, dtype=np.int64)])
-        self._is_resident = np.concatenate([self._is_resident, np.zeros(room - slabs, dtype=np.bool_)])
+        new = room - slabs
+        self.used = np.concatenate([self.used, np.zeros(new, dtype=np.int64)])
+        self._live = np.concatenate([self._live, np.zeros(new, dtype=np.int64)])
+        self._is_resident = np.concatenate([self._is_resident, np.zeros(new, dtype=np.bool_)])
         if not self._maps and count * SLAB * ROW_BYTES <= self._budget:
             grown = points_with_room(room * SLAB)
             _copy(self.rows, grown)

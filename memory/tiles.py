@@ -25,13 +25,12 @@ from memory._tile_kernels import (
     MAX_LEVEL,
     bound_rows,
     cut_blocks,
-    draw_tiles,
     drop_dead,
     fill_table,
     find_tiles,
     link_blocks,
-    see_tiles,
 )
+from memory._view_kernels import draw_tiles, see_tiles
 from memory.boxes import Corner, within
 from memory.points import Points
 from render.cameras import Cameras
@@ -55,9 +54,6 @@ PARTS = (slice(2, None), slice(0, 2))
 BLOCK_POINTS = 512
 DETAIL_PX = 1.0
 """Cubes whose points are drawn as one are at most this wide on the picture."""
-
-WORTH_MOVING = 0.5
-"""A slab is emptied when less than this share of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +89,9 @@ class _Blocks:
 
     def with_room(self, count: int) -> None:
         if count > len(self.tile):
-            room = max(count, 2 * len(self.tile), 256)
             for name, held in vars(self).items():
                 if isinstance(held, np.ndarray):
-                    grown = np.empty((room, *held.shape[1:]), dtype=held.dtype)
-                    grown[: len(held)] = held
-                    setattr(self, name, grown)
+                    setattr(self, name, _with_room(held, count))
 
 
 class TileStore:
@@ -132,7 +125,6 @@ class TileStore:
         self._tile_boxes = np.empty((0, 6), dtype=np.float32)
         self._ends = np.empty((0, 2), dtype=np.int64)
         self._live = np.empty(0, dtype=np.int64)
-        self._slab_live = np.zeros(0, dtype=np.int64)
         self._count = 0
         self._newest = 0
         self.last_drawn = Drawn(0, 0, 0)
@@ -301,9 +293,6 @@ class TileStore:
         held = self._blocks
         lengths = held.counts[blocks, PARTS[part]].sum(axis=1)
         held.starts[blocks, part] = self._slabs.allocate(lengths, part)
-        missing = len(self._slabs.used) - len(self._slab_live)
-        self._slab_live = np.concatenate([self._slab_live, np.zeros(missing, dtype=np.int64)])
-        np.add.at(self._slab_live, held.starts[blocks, part] // SLAB, lengths)
 
     def _describe(self, first: int, rows: np.ndarray, blocks: np.ndarray) -> None:
         """Fill in what is known of new blocks once their rows are written."""
@@ -353,31 +342,18 @@ class TileStore:
         np.subtract.at(self._live, held.tile[blocks], sizes)
         self._count -= int(sizes.sum())
         drop_dead(np.unique(held.tile[blocks]), self._ends, held.chain, held.is_alive)
-        touched = self._take_from_slabs(blocks)
-        for slab in touched[self._slab_live[touched] < WORTH_MOVING * SLAB]:
-            self._empty(int(slab))
+        for part, levels in enumerate(PARTS):
+            lengths, starts = held.counts[blocks, levels].sum(axis=1), held.starts[blocks, part]
+            self._slabs.free(starts, lengths)
+            for slab in self._slabs.sparse(starts[lengths > 0] // SLAB):
+                self._empty(slab, part)
         return int(sizes.sum())
 
-    def _take_from_slabs(self, blocks: np.ndarray) -> np.ndarray:
-        """Count the rows of blocks as free; returns the slabs they are in."""
-        held, touched = self._blocks, []
-        for part, levels in enumerate(PARTS):
-            lengths, slabs = held.counts[blocks, levels].sum(axis=1), held.starts[blocks, part] // SLAB
-            np.subtract.at(self._slab_live, slabs, lengths)
-            touched.append(slabs[lengths > 0])
-        return np.unique(np.concatenate(touched))
-
-    def _empty(self, slab: int) -> None:
+    def _empty(self, slab: int, part: int) -> None:
         """Move what is left in a slab elsewhere, and give the slab back."""
-        if self._slabs.is_open(slab):
-            return
         held = self._blocks
-        for part, levels in enumerate(PARTS if self._slab_live[slab] else ()):
-            is_here = self._alive & (held.starts[: held.count, part] // SLAB == slab)
-            blocks = np.flatnonzero(is_here & (held.counts[: held.count, levels] > 0).any(axis=1))
-            if len(blocks):
-                self._move(blocks, part)
-        self._slab_live[slab] = 0
+        is_here = self._alive & (held.starts[: held.count, part] // SLAB == slab)
+        self._move(np.flatnonzero(is_here & (held.counts[: held.count, PARTS[part]] > 0).any(axis=1)), part)
         self._slabs.release(slab)
 
     def _move(self, blocks: np.ndarray, part: int) -> None:

@@ -21,7 +21,8 @@ from matplotlib.patches import Rectangle
 
 import benchmarks.cache
 from benchmarks.culling import by_rules, everything, invisible_only
-from memory._tile_kernels import UNITS, see_tiles
+from memory._tile_kernels import UNITS
+from memory._view_kernels import see_tiles
 from memory.bank import MemoryBank
 from memory.cache import NEARER, WorldCache
 from memory.retrieval import retrieve
