@@ -7,6 +7,8 @@ pixel or two from that pixel's centre. ``recentred`` takes it back there to firs
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,6 +17,12 @@ from torch import Tensor
 ROUNDS = 2
 """Slopes along x and y are estimated in turns, each with the other taken out."""
 
+REACH = 3
+"""How many pixels away the next point is looked for, past pixels that show the same point again."""
+
+SAME_PLACE = 1e-3
+"""Two pixels whose points lie within this many pixels of each other show the same point."""
+
 SHORTEST_RUN = 0.3
 """Neighbouring points nearer to each other than this many pixels give no steeper slope."""
 
@@ -22,37 +30,69 @@ STEEPEST_ALONE = 0.2
 """Largest slope, per pixel, that one neighbour alone is trusted with."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Neighbour:
+    """The next other point in one direction, seen from every pixel's own."""
+
+    rise: Float[Tensor, "n c h w"]
+    """Difference of values, towards the right or down."""
+
+    run: Float[Tensor, "n 1 h w"]
+    """Distance along the axis, in pixels."""
+
+    drift: Float[Tensor, "n 1 h w"]
+    """Difference across the axis, in pixels, with the sign of ``rise``."""
+
+    found: Float[Tensor, "n 1 h w"]
+    """1 where there is such a point."""
+
+
 def recentred(
     values: Float[Tensor, "n c h w"], known: Float[Tensor, "n 1 h w"], offset: Float[Tensor, "n 2 h w"]
 ) -> Float[Tensor, "n c h w"]:
     """Values at pixel centres, from values of points that lie ``offset`` (x, y; pixels) away from them.
 
-    Slopes are limited by both neighbours (monotonized central, van Leer 1977), so nothing is
-    smoothed over an edge. Pixels that are not ``known`` (0 or 1) keep their values.
+    What changes by a constant amount a pixel, as the depth code does on a plane, comes back exactly.
+    Slopes are limited by the neighbours on both sides (monotonized central, van Leer 1977), so nothing
+    is smoothed over an edge. Pixels that are not ``known`` (0 or 1) keep their values.
     """
-    along_x = _slope(values, known, offset, axis=0, across=None)
-    along_y = _slope(values, known, offset, axis=1, across=None)
+    x, y = ([_next(values, known, offset, step=step, axis=axis) for step in (1, -1)] for axis in (0, 1))
+    along_x, along_y = _slope(x, across=None), _slope(y, across=None)
     for _ in range(ROUNDS - 1):
-        along_x, along_y = (
-            _slope(values, known, offset, axis=0, across=along_y),
-            _slope(values, known, offset, axis=1, across=along_x),
-        )
+        along_x, along_y = _slope(x, across=along_y), _slope(y, across=along_x)
     return values - known * (along_x * offset[:, :1] + along_y * offset[:, 1:])
 
 
-def _slope(
-    values: Tensor, known: Tensor, offset: Tensor, *, axis: int, across: Tensor | None
-) -> Float[Tensor, "n c h w"]:
-    """Change per pixel along ``axis`` (0 is x), without what the slope ``across`` explains."""
-    sides = []
-    for step in (1, -1):
-        near_values, near_known, near_offset = (_moved(x, step, axis=axis) for x in (values, known, offset))
-        rise = near_values - values
-        if across is not None:
-            rise = rise - across * (near_offset - offset)[:, 1 - axis : 2 - axis]
-        run = 1.0 + step * (near_offset - offset)[:, axis : axis + 1]
-        sides.append((step * rise / run.clamp_min(SHORTEST_RUN), near_known * known))
-    (ahead, has_ahead), (behind, has_behind) = sides
+def _next(values: Tensor, known: Tensor, offset: Tensor, *, step: int, axis: int) -> _Neighbour:
+    """The first other point in the direction ``step`` (1 or -1) along ``axis`` (0 is x).
+
+    Near the camera a point covers several pixels. A neighbour that shows it again says nothing about
+    the slope, and must not be mistaken for a surface without one.
+    """
+    rise, apart = torch.zeros_like(values), torch.zeros_like(offset)
+    found, is_same = torch.zeros_like(known), known
+    for reach in range(1, REACH + 1):
+        there, is_known, place = (_moved(x, step * reach, axis=axis) for x in (values, known, offset))
+        between = place - offset
+        between[:, axis] += step * reach
+        is_other = (between.abs() > SAME_PLACE).any(dim=1, keepdim=True)
+        here = is_same * is_known * is_other
+        rise, apart, found = rise + here * (there - values), apart + here * between, found + here
+        is_same = is_same * is_known * ~is_other
+    return _Neighbour(
+        rise=step * rise,
+        run=(step * apart[:, axis : axis + 1]).clamp_min(SHORTEST_RUN),
+        drift=step * apart[:, 1 - axis : 2 - axis],
+        found=found,
+    )
+
+
+def _slope(sides: list[_Neighbour], *, across: Tensor | None) -> Float[Tensor, "n c h w"]:
+    """Change per pixel along an axis, without what the slope ``across`` it explains."""
+    ahead, behind = (
+        (side.rise if across is None else side.rise - across * side.drift) / side.run for side in sides
+    )
+    has_ahead, has_behind = (side.found for side in sides)
     least = 2.0 * torch.minimum(ahead.abs(), behind.abs())
     middle = 0.5 * (ahead + behind)
     limited = torch.where(ahead * behind > 0, middle.sign() * torch.minimum(middle.abs(), least), 0.0)
@@ -64,7 +104,7 @@ def _moved(x: Tensor, step: int, *, axis: int) -> Tensor:
     """The neighbour ``step`` pixels along ``axis`` of every pixel; 0 beyond the picture."""
     h, w = x.shape[-2:]
     down, right = (0, step) if axis == 0 else (step, 0)
-    return F.pad(x, (1, 1, 1, 1))[..., 1 + down : 1 + down + h, 1 + right : 1 + right + w]
+    return F.pad(x, (REACH,) * 4)[..., REACH + down : REACH + down + h, REACH + right : REACH + right + w]
 
 
 def push_pull(values: Float[Tensor, "n c h w"], weight: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n c h w"]:

@@ -32,6 +32,27 @@ def test_a_slanted_plane_comes_back_to_the_pixel_centres():
     assert after.mean() < 0.2 * before.mean()
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_plane_near_the_camera_comes_back_though_a_point_covers_several_pixels(size: int):
+    h, w = 24, 30
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    rng = torch.Generator().manual_seed(3)
+    row, column = y // size, x // size
+    jitter = 0.4 * torch.rand(2, h // size, w // size, generator=rng)
+    offset = torch.stack(
+        [
+            (column + 0.3 + jitter[0, row, column]) * size - (x + 0.5),
+            (row + 0.3 + jitter[1, row, column]) * size - (y + 0.5),
+        ]
+    )[None]
+    truth = (0.05 * (x + 0.5) - 0.03 * (y + 0.5))[None, None]
+    values = truth + 0.05 * offset[:, :1] - 0.03 * offset[:, 1:]
+    out = recentred(values, torch.ones_like(values), offset)
+    inside = (..., slice(2 * size, -2 * size), slice(2 * size, -2 * size))
+    assert (values - truth)[inside].abs().mean() > 0.02
+    torch.testing.assert_close(out[inside], truth[inside], atol=5e-3, rtol=0.0)
+
+
 def test_a_smooth_picture_with_holes_gets_nearer_to_the_truth():
     values, known, offset, truth = scattered(lambda x, y: torch.sin(0.4 * x) * torch.cos(0.3 * y), share=0.8)
     seen = known.bool()
