@@ -2,8 +2,8 @@
 
 Claim: ``surface`` finds four of five of the views that truly show most of a target, and two that it recalls
 show nearly as much as the best two could; frusta alone are misled by walls, votes by who came first. A
-hundred thousand views are searched in under 20 ms where they are spread over houses; with all of them in one
-place, where no index helps, ``surface`` takes a little more. Run from the root of the repository:
+hundred thousand views are searched in under 20 ms, be they spread over houses or all in one place, where no
+index helps. Run from the root of the repository:
 ``python -m benchmarks.retrieval``.
 
 Targets are the next views of walks of 240 views in 8 procedural worlds, and views of other walks through the
@@ -16,24 +16,24 @@ on. One of two cores of an AMD EPYC (Zen 3, AVX2, no AVX-512), busy with other w
                                    recall     shown       recall     shown
     random                             5%       30%           3%       23%
     latest                            32%       83%           6%       15%
-    fov                               44%       88%          20%       32%
-    surface                           85%       98%          80%       93%
-    votes                             23%       83%          32%       77%
+    fov                               45%       89%          23%       36%
+    surface                           87%       99%          83%       94%
+    votes                             24%       84%          36%       84%
     targets                                      96                     94
 
        views, houses   judged          fov      surface        votes
-                 100      100       3.9 ms       4.5 ms       0.8 ms
-               1,000      213       4.4 ms       6.0 ms       1.0 ms
-              10,000      256       3.9 ms       6.2 ms       0.8 ms
-             100,000      256       3.6 ms       5.2 ms       0.8 ms
+                 100      100       2.3 ms       3.3 ms       0.5 ms
+               1,000      213       4.7 ms       6.1 ms       0.9 ms
+              10,000      260       2.7 ms       3.4 ms       0.5 ms
+             100,000      260       2.8 ms       3.5 ms       0.5 ms
 
     views, one place   judged          fov      surface        votes
-                 100      100       3.2 ms       4.7 ms       0.9 ms
-               1,000      288       5.4 ms       8.2 ms       1.2 ms
-              10,000      419       4.8 ms      10.5 ms       1.1 ms
-             100,000      474      12.9 ms      24.7 ms       0.7 ms
+                 100      100       2.4 ms       3.1 ms       0.6 ms
+               1,000      340       2.7 ms       3.9 ms       0.6 ms
+              10,000      375       3.3 ms       5.0 ms       0.5 ms
+             100,000      353       9.0 ms      14.8 ms       0.7 ms
 
-    620 bytes a view
+    652 bytes a view
 """
 
 import math

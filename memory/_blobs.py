@@ -8,11 +8,9 @@ to its largest depth, so that the relative error is the same everywhere: below 1
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
+from memory._files import discard, read_whole, sweep, write_whole
 from memory._png import (
     CODE_MODE,
     RGB_MODE,
@@ -154,7 +153,7 @@ def depth_file(folder: Path, frame_id: int) -> Path:
 def write_blobs(folder: Path, stored: Coded, *, frame_id: int) -> tuple[bytes, bytes]:
     """Put both pictures of a frame on the disk and return their SHA-256.
 
-    They survive a power cut once :func:`sync_folder` has been called on their folder.
+    They survive a power cut once their folder is synced.
     """
     files = {
         rgb_file(folder, frame_id): png_from_pixels(stored.rgb),
@@ -168,53 +167,12 @@ def write_blobs(folder: Path, stored: Coded, *, frame_id: int) -> tuple[bytes, b
 
 def delete_blobs(folder: Path, ids: Iterable[int]) -> None:
     """Delete what :func:`write_blobs` wrote, or began to, for frames that no chunk has."""
-    for file in (name(folder, frame_id) for frame_id in ids for name in (rgb_file, depth_file)):
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
-            partial_of(file).unlink(missing_ok=True)
+    discard(name(folder, frame_id) for frame_id in ids for name in (rgb_file, depth_file))
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Put a file on the disk: under its name is all of it, or nothing.
-
-    It survives a power cut once :func:`sync_folder` has been called on its folder.
-    """
-    partial = partial_of(file)
-    partial.unlink(missing_ok=True)
-    with partial.open("xb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-    os.replace(partial, file)
-
-
-def partial_of(file: Path) -> Path:
-    """What a file is called while it is being written."""
-    return file.with_name(f".{file.name}.tmp")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sweep(folder: Path, *, keep: set[int]) -> int:
-    """Delete the files of frames that were never committed; how many there were."""
-    orphans = []
-    with os.scandir(folder / FRAMES_FOLDER) as entries:
-        for entry in entries:
-            name = OURS.fullmatch(entry.name)
-            if name is None or entry.is_dir(follow_symlinks=False):
-                continue
-            if name["partial"] or int(name["id"]) not in keep:
-                orphans.append(entry.path)
-    for orphan in orphans:
-        os.unlink(orphan)
-    return len(orphans)
+def sweep_blobs(folder: Path, *, keep: set[int]) -> int:
+    """Delete the pictures of frames that were never committed; how many files there were."""
+    return sweep(folder / FRAMES_FOLDER, names=OURS, keep=keep)
 
 
 def stale_files(folder: Path, *, keep: set[int]) -> list[Path]:
@@ -267,22 +225,3 @@ def read_blob(file: Path, record: FrameRecord, *, sha256: bytes) -> bytes:
     """The bytes of one file of a frame, if they are the ones that were committed."""
     limit = record.width * record.height * BYTES_PER_PIXEL + PNG_OVERHEAD
     return read_whole(file, what=f"frame {record.id}", limit=limit, sha256=sha256)
-
-
-def read_whole(file: Path, *, what: str, limit: int, sha256: bytes) -> bytes:
-    """The bytes of a file of up to ``limit`` bytes, if they are the ones that were committed."""
-    try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise WorldError(
-            f"{what} is missing: {file} cannot be opened ({error.strerror}); restore it from a copy"
-        ) from error
-    with os.fdopen(handle, "rb") as source:
-        is_usable = stat.S_ISREG(os.fstat(handle).st_mode)
-        data = source.read(limit + 1) if is_usable else b""
-    if hashlib.sha256(data).digest() != sha256:
-        raise WorldError(
-            f"{what} is damaged: {file} is not the file that was committed "
-            "(its checksum differs); restore it from a copy"
-        )
-    return data

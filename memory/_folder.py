@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from memory import _index, _schema
-from memory._blobs import FRAMES_FOLDER, sync_folder
+from memory._blobs import FRAMES_FOLDER
+from memory._files import sync_folder
 from memory._records import WorldError
 from memory._surfaces import EDITS_FOLDER
 

@@ -83,7 +83,7 @@ def _meet(spheres, k, ball):
     return dx * dx + dy * dy + dz * dz <= reach * reach
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def mark_seen(rows, w2c, lens, span, depth, slack, points, seen):
     """Mark which of ``points`` [3, m] each of the units ``rows`` sees.
@@ -91,60 +91,82 @@ def mark_seen(rows, w2c, lens, span, depth, slack, points, seen):
     A point is seen inside the frustum, unless it lies deeper than ``slack`` times the depth of its
     thumbnail's cell, or nothing is known there; with ``slack`` 0 the frustum alone decides.
     """
-    framed = np.empty(points.shape[1], np.int32)
+    z, cell = np.empty(points.shape[1], np.float32), np.empty(points.shape[1], np.int32)
     for r in range(rows.shape[0]):
-        k = rows[r]
-        _frame(w2c[k], lens[k], span[k], points, seen[r])
-        if slack > 0:
-            count = _list_marked(seen[r], framed)
-            reach = slack * span[k, 1]
-            _uncover(w2c[k], lens[k], reach, depth[k], points, framed[:count], seen[r])
+        framed = _frame(rows[r], w2c, lens, span, points, seen[r])
+        if framed > 0 and slack > 0:
+            _uncover(rows[r], w2c, lens, span, depth, slack, points, z, cell, seen[r])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def _frame(w2c, lens, span, points, inside):
-    """Mark the points inside a frustum; no branches, so that eight of them go at once."""
-    xx, xy, xz, xt = w2c[0, 0], w2c[0, 1], w2c[0, 2], w2c[0, 3]
-    yx, yy, yz, yt = w2c[1, 0], w2c[1, 1], w2c[1, 2], w2c[1, 3]
-    zx, zy, zz, zt = w2c[2, 0], w2c[2, 1], w2c[2, 2], w2c[2, 3]
-    fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
-    near, far, zero = span[0], span[1], np.float32(0.0)
+def glance_at(rows, w2c, lens, span, glance, slack, points, seen):
+    """As :func:`mark_seen` for up to 64 points and very many units, one bit a point."""
+    inside, z = np.empty(points.shape[1], np.bool_), np.empty(points.shape[1], np.float32)
+    cell = np.empty(points.shape[1], np.int32)
+    for r in range(rows.shape[0]):
+        bits = np.uint64(0)
+        if _frame(rows[r], w2c, lens, span, points, inside) > 0:
+            if slack > 0:
+                _uncover(rows[r], w2c, lens, span, glance, slack, points, z, cell, inside)
+            for m in range(points.shape[1]):
+                bits |= np.uint64(inside[m]) << np.uint64(m)
+        seen[r] = bits
+
+
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def _projection(k, w2c, lens):
+    """The rows of lens times pose: they give u z, v z and z of a point, u and v in picture sizes."""
+    fx, fy, cx, cy = lens[k, 0], lens[k, 1], lens[k, 2], lens[k, 3]
+    zx, zy, zz, zt = w2c[k, 2, 0], w2c[k, 2, 1], w2c[k, 2, 2], w2c[k, 2, 3]
+    ux, uy = fx * w2c[k, 0, 0] + cx * zx, fx * w2c[k, 0, 1] + cx * zy
+    uz, ut = fx * w2c[k, 0, 2] + cx * zz, fx * w2c[k, 0, 3] + cx * zt
+    vx, vy = fy * w2c[k, 1, 0] + cy * zx, fy * w2c[k, 1, 1] + cy * zy
+    vz, vt = fy * w2c[k, 1, 2] + cy * zz, fy * w2c[k, 1, 3] + cy * zt
+    return ux, uy, uz, ut, vx, vy, vz, vt, zx, zy, zz, zt
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@no_type_check
+def _frame(k, w2c, lens, span, points, inside):
+    """Mark the points inside a frustum, and count them; no branches, so that eight go at once."""
+    count = np.int32(0)
+    near, far, zero = span[k, 0], span[k, 1], np.float32(0.0)
+    ux, uy, uz, ut, vx, vy, vz, vt, zx, zy, zz, zt = _projection(k, w2c, lens)
     for m in range(points.shape[1]):
         px, py, pz = points[0, m], points[1, m], points[2, m]
         z = zx * px + zy * py + zz * pz + zt
-        u = fx * (xx * px + xy * py + xz * pz + xt) + cx * z
-        v = fy * (yx * px + yy * py + yz * pz + yt) + cy * z
+        u = ux * px + uy * py + uz * pz + ut
+        v = vx * px + vy * py + vz * pz + vt
         inside[m] = (z >= near) & (z <= far) & (u >= zero) & (u < z) & (v >= zero) & (v < z)
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def _list_marked(marked, listed):
-    """Write the indices that are marked, and return how many they are."""
-    count = 0
-    for m in range(marked.shape[0]):
-        listed[count] = m
-        count += marked[m]
+        count += np.int32(inside[m])
     return count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _uncover(w2c, lens, reach, depth, points, framed, seen):
-    """Take back the points that lie behind what a thumbnail shows, or where it knows nothing."""
-    height, width = np.float32(depth.shape[0]), np.float32(depth.shape[1])
-    last_row, last_column = np.int32(depth.shape[0] - 1), np.int32(depth.shape[1] - 1)
-    step, one = reach / np.float32(DEPTH_CODES), np.float32(1.0)
-    for n in range(framed.shape[0]):
-        m = framed[n]
+def _uncover(k, w2c, lens, span, depth, slack, points, z, cell, seen):
+    """Take back the points that lie behind what a thumbnail shows, or where it knows nothing.
+
+    The cells are found for all points, eight at once; a point outside the frustum has any.
+    """
+    rows, columns = depth.shape[1], depth.shape[2]
+    zero, height, width = np.float32(0.0), np.float32(rows), np.float32(columns)
+    bottom, right = np.float32(rows - 1), np.float32(columns - 1)
+    ux, uy, uz, ut, vx, vy, vz, vt, zx, zy, zz, zt = _projection(k, w2c, lens)
+    for m in range(points.shape[1]):
         px, py, pz = points[0, m], points[1, m], points[2, m]
-        z = w2c[2, 0] * px + w2c[2, 1] * py + w2c[2, 2] * pz + w2c[2, 3]
-        inverse = one / z
-        u = lens[0] * (w2c[0, 0] * px + w2c[0, 1] * py + w2c[0, 2] * pz + w2c[0, 3]) * inverse + lens[2]
-        v = lens[1] * (w2c[1, 0] * px + w2c[1, 1] * py + w2c[1, 2] * pz + w2c[1, 3]) * inverse + lens[3]
-        i, j = min(np.int32(v * height), last_row), min(np.int32(u * width), last_column)
-        seen[m] = z <= step * np.float32(depth[i, j])
+        deep = zx * px + zy * py + zz * pz + zt
+        u = (ux * px + uy * py + uz * pz + ut) * (width / deep)
+        v = (vx * px + vy * py + vz * pz + vt) * (height / deep)
+        u, v = u if u > zero else zero, v if v > zero else zero
+        u, v = u if u < right else right, v if v < bottom else bottom
+        z[m] = deep
+        cell[m] = np.int32(v) * np.int32(columns) + np.int32(u)
+    shown, step = depth[k].reshape(rows * columns), slack * span[k, 1] / np.float32(DEPTH_CODES)
+    for m in range(points.shape[1]):
+        seen[m] &= z[m] <= step * np.float32(shown[cell[m]])
 
 
 @njit(nogil=True, cache=True)
@@ -156,3 +178,37 @@ def count_left(seen, left, counts):
         for m in range(seen.shape[1]):
             total += np.int32(seen[r, m] & left[m])
         counts[r] = total
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def pick_best(seen, left, picked):
+    """Fill ``picked`` with the rows that see most of the points that are ``left``, bit by bit.
+
+    The best come first, the last row first of those that are as good.
+    """
+    counts, held = np.empty(seen.shape[0], np.uint8), np.zeros(65, np.int64)
+    for r in range(seen.shape[0]):
+        counts[r] = _count_bits(seen[r] & left)
+    for r in range(seen.shape[0]):
+        held[counts[r]] += 1
+    starts, better = np.empty(65, np.int64), 0
+    for count in range(64, -1, -1):
+        starts[count] = better
+        better += held[count]
+    for r in range(seen.shape[0] - 1, -1, -1):
+        place = starts[counts[r]]
+        if place < picked.shape[0]:
+            picked[place] = r
+            starts[counts[r]] += 1
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def _count_bits(bits):
+    """How many of 64 bits are set (Warren, Hacker's Delight, section 5-1)."""
+    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    pairs = np.uint64(0x3333333333333333)
+    bits = (bits & pairs) + ((bits >> np.uint64(2)) & pairs)
+    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.uint8((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))

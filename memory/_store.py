@@ -18,9 +18,9 @@ from memory._blobs import (
     delete_blobs,
     exact_cameras,
     frames_of,
-    sync_folder,
     write_blobs,
 )
+from memory._files import sync_folder
 from memory._index import Index
 from memory._records import Chunk, FrameRecord, NotWrittenError
 from memory._rows import bytes_from_matrices

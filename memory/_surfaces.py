@@ -8,16 +8,14 @@ keeps 8 bits, all else is float32. Normals are not stored: they are those of the
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from memory._blobs import partial_of, read_whole, sync_folder, write_whole
+from memory._files import discard, read_whole, sweep, sync_folder, write_whole
 from memory._png import bytes_from_rgb, rgb_from_bytes
 from memory._records import MAX_POINTS, Edit, WorldError
 from memory.boxes import LARGEST
@@ -88,6 +86,19 @@ def points_from_bytes(data: bytes, *, count: int, source: int) -> Points:
     )
 
 
+def storable(points: Points, *, source: int) -> tuple[bytes, Points]:
+    """The file for points that are to be placed, and the points that it stands for."""
+    if not 1 <= len(points) <= MAX_POINTS:
+        raise WorldError(
+            f"1 to {MAX_POINTS} points can be placed at once, got {len(points)}; place fewer, further apart"
+        )
+    data = bytes_from_points(points)
+    try:
+        return data, points_from_bytes(data, count=len(points), source=source)
+    except ValueError as error:
+        raise WorldError(f"what is placed {error}; correct it") from error
+
+
 def _header(count: int) -> bytes:
     return HEADER.format(count=count, properties=PROPERTIES).encode()
 
@@ -140,25 +151,12 @@ def _read(file: Path, edit: Edit) -> bytes:
 
 def delete_surfaces(folder: Path, ids: Iterable[int]) -> None:
     """Delete what :func:`write_surface` wrote, or began to, for edits that no chunk has."""
-    for file in (surface_file(folder, number) for number in ids):
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
-            partial_of(file).unlink(missing_ok=True)
+    discard(surface_file(folder, number) for number in ids)
 
 
 def sweep_surfaces(folder: Path, *, keep: set[int]) -> int:
     """Delete the files of edits that were never committed; how many there were."""
-    orphans = []
-    with suppress(FileNotFoundError), os.scandir(folder / EDITS_FOLDER) as entries:
-        for entry in entries:
-            name = OURS.fullmatch(entry.name)
-            if name is None or entry.is_dir(follow_symlinks=False):
-                continue
-            if name["partial"] or int(name["id"]) not in keep:
-                orphans.append(entry.path)
-    for orphan in orphans:
-        os.unlink(orphan)
-    return len(orphans)
+    return sweep(folder / EDITS_FOLDER, names=OURS, keep=keep)
 
 
 def checksum(data: bytes) -> bytes:

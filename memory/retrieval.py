@@ -8,6 +8,7 @@ target and seed recall the same views, wherever the world lies.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
-from memory._retrieval_kernels import count_left, find_meeting, mark_seen
+from memory._retrieval_kernels import count_left, find_meeting, glance_at, mark_seen, pick_best
 from memory.bank import BLOCK, NEAR, MemoryBank, reach_of
 from memory.boxes import within
 from memory.cache import Seen
@@ -39,7 +40,7 @@ COVERED = 0.02
 """Share of the target below which what is left to see is the noise of the points."""
 
 PROBE = 32
-"""Points by which views are judged first where there are very many."""
+"""Points by which views are judged first where there are very many; at most 64."""
 
 SHORTLIST, SHORTLISTS = 128, 4
 """Views that go on from there to be judged by all: the best, and the best for what those leave, and so on."""
@@ -266,21 +267,36 @@ def _coverage(bank: MemoryBank, points: Float[Tensor, "m 3"], *, slack: float = 
     columns = np.ascontiguousarray(points.float().numpy().T)
     rows = _meeting(bank, columns)
     if len(rows) > SHORTLIST * SHORTLISTS:
-        rows = rows[_shortlist(_marked(bank, rows, np.ascontiguousarray(columns[:, :PROBE]), slack))]
-    shows = _marked(bank, rows, columns, slack)
+        rows = _shortlist(bank, rows, np.ascontiguousarray(columns[:, :PROBE]), slack)
+    units, shows = bank.units, np.empty((len(rows), columns.shape[1]), dtype=np.bool_)
+    mark_seen(rows, units.w2c, units.lens, units.span, units.depth, np.float32(slack), columns, shows)
+    for earlier, changed in _changes(bank, rows, columns):
+        shows[np.ix_(earlier, changed)] = False
     return Coverage(rows=rows, shows=shows)
 
 
-def _shortlist(shows: Bool[np.ndarray, "u m"]) -> Int64[np.ndarray, " v"]:
-    """Rows of the best views by few points, and of the best for what the very best leaves, and so on."""
-    left, counts = np.ones(shows.shape[1], dtype=np.bool_), np.empty(len(shows), dtype=np.int32)
-    newer = np.arange(len(shows)) / len(shows)
-    best: list[np.ndarray] = []
-    for _ in range(SHORTLISTS):
-        count_left(shows, left, counts)
-        best.append(np.argpartition(counts + newer, -SHORTLIST)[-SHORTLIST:])
-        left &= ~shows[np.argmax(counts)]
-    return np.unique(np.concatenate(best))
+def _shortlist(
+    bank: MemoryBank, rows: Int64[np.ndarray, " u"], columns: np.ndarray, slack: float
+) -> Int64[np.ndarray, " v"]:
+    """The best views by few points and a glance, the best for what the very best leaves, and so on."""
+    units, shows = bank.units, np.empty(len(rows), dtype=np.uint64)
+    glance_at(rows, units.w2c, units.lens, units.span, units.glance, np.float32(slack), columns, shows)
+    for earlier, changed in _changes(bank, rows, columns):
+        shows[earlier] &= ~np.bitwise_or.reduce(np.uint64(1) << np.flatnonzero(changed).astype(np.uint64))
+    best, left = np.empty((SHORTLISTS, SHORTLIST), dtype=np.int64), ~np.uint64(0)
+    for picked in best:
+        pick_best(shows, left, picked)
+        left &= ~shows[picked[0]]
+    return rows[np.unique(best)]
+
+
+def _changes(
+    bank: MemoryBank, rows: Int64[np.ndarray, " u"], columns: np.ndarray
+) -> Iterator[tuple[Bool[np.ndarray, " u"], Bool[np.ndarray, " m"]]]:
+    """Of every edit: the views from before it, and the points where they show what is no more."""
+    points, times = torch.from_numpy(columns.T), bank.units.times[rows]
+    for change in bank.changes:
+        yield times < change.time, within(points, change.box.low, change.box.high).numpy()
 
 
 def _meeting(bank: MemoryBank, columns: np.ndarray) -> Int64[np.ndarray, " u"]:
@@ -292,24 +308,3 @@ def _meeting(bank: MemoryBank, columns: np.ndarray) -> Int64[np.ndarray, " u"]:
     radius = np.linalg.norm(columns - centre[:, None], axis=0).max()
     ball = np.array([*centre, radius], dtype=np.float32)
     return rows[: find_meeting(bank.blocks, bank.units.spheres, BLOCK, ball, rows)]
-
-
-def _marked(
-    bank: MemoryBank, rows: Int64[np.ndarray, " u"], columns: np.ndarray, slack: float
-) -> Bool[np.ndarray, "u m"]:
-    """Which views show which points, but not what an edit has changed since."""
-    units, shows = bank.units, np.empty((len(rows), columns.shape[1]), dtype=np.bool_)
-    mark_seen(
-        rows,
-        units.w2c,
-        units.lens,
-        units.span,
-        units.depth,
-        np.float32(slack),
-        columns,
-        shows,
-    )
-    for change in bank.changes:
-        changed = within(torch.from_numpy(columns.T), change.box.low, change.box.high).numpy()
-        shows[np.ix_(units.times[rows] < change.time, changed)] = False
-    return shows

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, final
 
 from memory import _folder, _tables
-from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pictures, stale_files, sweep
+from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pictures, stale_files, sweep_blobs
 from memory._index import NAME, Index
 from memory._png import MAX_SIDE
 from memory._records import (
@@ -42,11 +42,10 @@ from memory._rows import scene_from_rows, stored_cameras
 from memory._schema import FORMAT, check_header
 from memory._store import Disk, Store
 from memory._surfaces import (
-    bytes_from_points,
     checksum,
-    points_from_bytes,
     read_surface,
     source_of,
+    storable,
     surface_damage,
     sweep_surfaces,
 )
@@ -170,7 +169,7 @@ class World:
         try:
             index = Index.writing(folder)
             (folder / FRAMES_FOLDER).mkdir(exist_ok=True)
-            sweep(folder, keep=_tables.all_frame_ids(index))
+            sweep_blobs(folder, keep=_tables.all_frame_ids(index))
             sweep_surfaces(folder, keep=_tables.all_edit_ids(index))
             for file in stale_files(folder, keep=_tables.all_chunk_ids(index)):
                 file.unlink()
@@ -297,7 +296,7 @@ class World:
         """
         with self._index.changing():
             number = self._store.free_edit_id()
-            data, stored = _stored(points, source=source_of(number))
+            data, stored = storable(points, source=source_of(number))
             margin = float(stored.axes.double().norm(dim=-1).amax())
             edit = Edit(
                 id=number,
@@ -437,19 +436,6 @@ def _cameras_of_run(records: list[FrameRecord], size: tuple[int, int]) -> Camera
             for record in records:
                 _cameras_of_run([record], size)
         raise
-
-
-def _stored(points: Points, *, source: int) -> tuple[bytes, Points]:
-    """The file for points that are to be placed, and the points that it stands for."""
-    if not 1 <= len(points) <= MAX_POINTS:
-        raise WorldError(
-            f"1 to {MAX_POINTS} points can be placed at once, got {len(points)}; place fewer, further apart"
-        )
-    data = bytes_from_points(points)
-    try:
-        return data, points_from_bytes(data, count=len(points), source=source)
-    except ValueError as error:
-        raise WorldError(f"what is placed {error}; correct it") from error
 
 
 def _check_cameras(cameras: Cameras, what: str) -> None:

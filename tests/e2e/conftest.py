@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.e2e.faults import Words
 from worldgen.generator import save_model
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 
@@ -24,3 +25,9 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_model(model, path, size=SIZE)
     return path
+
+
+@pytest.fixture(scope="session")
+def model(small_weights: Path) -> Words:
+    """What makes a verb that grows use the small model, as quickly as it can."""
+    return ("--model", small_weights, "--steps", 1)

@@ -22,6 +22,8 @@ from worldgen.cli import main
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 Done = subprocess.CompletedProcess[str]
+Words = tuple[object, ...]
+"""Words of a command line."""
 
 
 def command(*arguments: object) -> list[str]:

@@ -16,23 +16,16 @@ from pathlib import Path
 import pytest
 
 from memory.world import FORMAT, World
-from tests.e2e.faults import Done, assert_one_sentence, assert_refused, forked, pictures_of
+from tests.e2e.faults import Done, Words, assert_one_sentence, assert_refused, forked, pictures_of
 from tests.memory.test_world_formats import OLD
 from tests.memory.test_world_hostile import contents
 
-Model = tuple[object, ...]
-
-
-@pytest.fixture
-def model(small_weights: Path) -> Model:
-    return ("--model", small_weights, "--steps", 1)
-
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
+def sound(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
     """A world of two frames along a path of three."""
     folder = tmp_path_factory.mktemp("worlds") / "sound"
-    done = forked("grow", folder, "--frames", 3, "--model", small_weights, "--steps", 1)
+    done = forked("grow", folder, "--frames", 3, *model)
     assert done.returncode == 0, done.stderr
     assert forked("undo", folder).returncode == 0
     return folder
@@ -43,7 +36,7 @@ def world(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "w"))
 
 
-def verbs(world: Path, out: Path, model: Model) -> dict[str, tuple[object, ...]]:
+def verbs(world: Path, out: Path, model: Words) -> dict[str, Words]:
     """One request of every kind; ``out`` is a folder for what is made."""
     return {
         "info": (world, "--verify", "--sheet", out / "w.png"),
@@ -63,7 +56,7 @@ WRITING = ("undo", "redo", "heads", "gc", "extend")
 
 
 def outcome(
-    verb: str, world: Path, out: Path, model: Model, *, obeys_permissions: bool = False
+    verb: str, world: Path, out: Path, model: Words, *, obeys_permissions: bool = False
 ) -> tuple[Done, object]:
     """What a verb did, and what there is afterwards."""
     out.mkdir()
@@ -73,9 +66,9 @@ def outcome(
 
 
 @pytest.fixture(scope="module")
-def expected(sound: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple]:
+def expected(sound: Path, model: Words, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple]:
     """What every verb makes of the sound world: files, and pictures of the world afterwards."""
-    found, model = {}, ("--model", small_weights, "--steps", 1)
+    found = {}
     for verb in (*READING, *WRITING):
         place = tmp_path_factory.mktemp("expected")
         world = Path(shutil.copytree(sound, place / "w"))
@@ -92,7 +85,7 @@ FRAME_FILES = ("000000.png", "000000.depth.png", "000001.png", "000001.depth.png
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
 @pytest.mark.parametrize("name", FRAME_FILES)
 def test_a_damaged_picture_is_named_by_whoever_reads_it(
-    name: str, kind: str, world: Path, tmp_path: Path, model: Model
+    name: str, kind: str, world: Path, tmp_path: Path, model: Words
 ):
     file = world / "frames" / name
     data = bytearray(file.read_bytes())
@@ -115,7 +108,7 @@ def test_a_damaged_picture_is_named_by_whoever_reads_it(
     assert contents(world) == before
 
 
-def assert_as_expected_or_refused(verb: str, world: Path, out: Path, model: Model, expected: dict) -> bool:
+def assert_as_expected_or_refused(verb: str, world: Path, out: Path, model: Words, expected: dict) -> bool:
     """Whether a verb did what it does to a sound world; otherwise it said why and left no picture out."""
     before = contents(world / "frames")
     done, made = outcome(verb, world, out, model)
@@ -131,7 +124,7 @@ def assert_as_expected_or_refused(verb: str, world: Path, out: Path, model: Mode
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", [*READING, *WRITING])
 def test_a_flipped_bit_in_the_index_never_changes_what_a_verb_does(
-    verb: str, sound: Path, tmp_path: Path, model: Model, expected: dict[str, tuple]
+    verb: str, sound: Path, tmp_path: Path, model: Words, expected: dict[str, tuple]
 ):
     data, rng = (sound / "world.db").read_bytes(), random.Random(verb)
     places = [place for place, byte in enumerate(data) if byte]
@@ -159,7 +152,7 @@ def readable(sound: Path, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("verb", [*READING, *WRITING])
 def test_a_world_that_may_only_be_read_is_read_and_not_changed(
-    verb: str, readable: Path, tmp_path: Path, model: Model, expected: dict[str, tuple]
+    verb: str, readable: Path, tmp_path: Path, model: Words, expected: dict[str, tuple]
 ):
 
     before = contents(readable)
@@ -187,7 +180,7 @@ def test_a_place_that_may_not_be_written_is_refused(verb: str, readable: Path):
 
 @pytest.mark.parametrize("verb", [*READING, *WRITING])
 def test_beside_a_writer_a_world_is_read_and_not_changed(
-    verb: str, world: Path, tmp_path: Path, model: Model, expected: dict[str, tuple]
+    verb: str, world: Path, tmp_path: Path, model: Words, expected: dict[str, tuple]
 ):
     with World.open(world, writable=True) as writer:
         before = writer.tree.whole()
@@ -205,7 +198,7 @@ def test_beside_a_writer_a_world_is_read_and_not_changed(
     "name", ["with a space", "wörld \U0001f30d", "-dash", "%41?mode=rw#x", "x" * 220, "a\nb"]
 )
 def test_a_world_that_was_moved_is_the_same_world_there(
-    name: str, world: Path, tmp_path: Path, model: Model, expected: dict[str, tuple]
+    name: str, world: Path, tmp_path: Path, model: Words, expected: dict[str, tuple]
 ):
     moved = tmp_path / "elsewhere" / name
     moved.parent.mkdir()
@@ -236,7 +229,7 @@ def test_a_world_of_the_first_format_works_with_every_verb(verb: str, tmp_path: 
     assert pictures_of(world) == (pictures[:3] if verb == "undo" else pictures)
 
 
-def test_a_world_of_the_first_format_does_not_go_on_with_another_generator(tmp_path: Path, model: Model):
+def test_a_world_of_the_first_format_does_not_go_on_with_another_generator(tmp_path: Path, model: Words):
     with zipfile.ZipFile(OLD) as packed:
         packed.extractall(tmp_path)
     pictures = pictures_of(tmp_path / "world")

@@ -12,6 +12,7 @@ import trimesh
 
 from memory.restore import restored_cache
 from memory.world import World
+from tests.e2e.faults import Words
 from tests.e2e.test_cli import run
 from tests.e2e.test_tree import facts
 from tests.memory.test_world_hostile import contents
@@ -20,10 +21,10 @@ AT = ("--at", 0, 0.1, 0.6)
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
+def three(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
     """A world of three frames."""
     folder = tmp_path_factory.mktemp("worlds") / "three"
-    assert run("grow", folder, "--frames", 3, "--seed", 3, "--model", small_weights, "--steps", 2) == 0
+    assert run("grow", folder, "--frames", 3, "--seed", 3, *model) == 0
     return folder
 
 
@@ -42,14 +43,14 @@ def crate(tmp_path: Path) -> Path:
 
 
 def test_placing_removing_and_undoing_say_what_they_did(
-    world: Path, crate: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+    world: Path, crate: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     assert run("edit", world, "place", crate, *AT, "--yaw-deg", 30, "--scale", 0.5) == 0
     told = capsys.readouterr().out.strip()
     assert told.startswith(f"{world}: placed ")
     assert told.endswith(f"points of crate.glb as chunk 3; taken back with: worldgen undo {world}")
     crate.unlink()
-    extend = ("extend", world, "--frames", 2, "--model", small_weights, "--steps", 2)
+    extend = ("extend", world, "--frames", 2, *model)
     assert run(*extend) == 0
     found = facts(world, capsys)
     assert (found["frames"], found["chunks"]) == (5, 6)
@@ -82,16 +83,16 @@ def test_placing_removing_and_undoing_say_what_they_did(
 
 
 def test_an_interrupted_path_goes_on_after_an_edit_and_all_is_replayed(
-    world: Path, crate: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+    world: Path, crate: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     assert run("undo", world) == 0
     assert facts(world, capsys)["pending"] == 1
     assert run("edit", world, "place", crate, *AT) == 0
     assert facts(world, capsys)["pending"] == 1
-    assert run("extend", world, "--resume", "--model", small_weights, "--steps", 2) == 0
+    assert run("extend", world, "--resume", *model) == 0
     with World.open(world) as opened:
         assert opened.frame_ids() == [0, 1, 3]
-    assert run("replay", world, "--model", small_weights) == 0
+    assert run("replay", world, *model[:2]) == 0
     assert "imagined 3 frames again" in capsys.readouterr().out
     for verb, file in (("export", "w.ply"), ("info", None)):
         assert run(verb, world, *([world.parent / file] if file else [])) == 0

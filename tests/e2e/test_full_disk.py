@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from memory.world import NotWrittenError, World
-from tests.e2e.faults import assert_one_sentence, assert_refused, fill, forked, pictures_of, small_disk
+from tests.e2e.faults import Words, assert_one_sentence, assert_refused, fill, forked, pictures_of, small_disk
 from tests.memory.test_world import SCENE, commit
 from tests.memory.test_world_hostile import contents
-
-Model = tuple[object, ...]
 
 
 @pytest.fixture
@@ -22,16 +20,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
-@pytest.fixture
-def model(small_weights: Path) -> Model:
-    return ("--model", small_weights, "--steps", 1)
-
-
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
+def grown(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
     """A world of three frames, two of them undone along its path."""
     folder = tmp_path_factory.mktemp("worlds") / "w"
-    done = forked("grow", folder, "--frames", 5, "--model", small_weights, "--steps", 1)
+    done = forked("grow", folder, "--frames", 5, *model)
     assert done.returncode == 0, done.stderr
     assert forked("undo", folder, "--chunks", 2).returncode == 0
     return folder
@@ -56,7 +49,7 @@ def test_commits_to_a_disk_that_fills_up_are_all_there_or_not_at_all(disk: Path)
 
 
 def test_a_full_disk_ends_grow_with_one_sentence_and_the_world_goes_on_with_room(
-    disk: Path, tmp_path: Path, model: Model
+    disk: Path, tmp_path: Path, model: Words
 ):
     grow = ("--frames", 12, "--seed", 3, *model)
     assert forked("grow", tmp_path / "alone", *grow).returncode == 0
@@ -76,7 +69,7 @@ def test_a_full_disk_ends_grow_with_one_sentence_and_the_world_goes_on_with_room
 
 
 @pytest.mark.parametrize("leave", [0, 12, 60, 100])
-def test_a_disk_with_hardly_any_room_makes_no_world_or_a_whole_one(disk: Path, model: Model, leave: int):
+def test_a_disk_with_hardly_any_room_makes_no_world_or_a_whole_one(disk: Path, model: Words, leave: int):
     ballast = fill(disk, leave=leave << 10)
     done = forked("grow", disk / "w", "--frames", 1, *model)
     if done.returncode == 0:
@@ -86,7 +79,7 @@ def test_a_disk_with_hardly_any_room_makes_no_world_or_a_whole_one(disk: Path, m
     assert list(disk.iterdir()) == [ballast]
 
 
-CHANGES: dict[str, tuple[object, ...]] = {
+CHANGES: dict[str, Words] = {
     "undo": (),
     "redo": (),
     "gc": (),
@@ -99,7 +92,7 @@ CHANGES: dict[str, tuple[object, ...]] = {
 @pytest.mark.parametrize("leave", [0, 40])
 @pytest.mark.parametrize("verb", CHANGES)
 def test_a_change_that_finds_no_room_is_refused_or_done(
-    disk: Path, grown: Path, model: Model, verb: str, leave: int
+    disk: Path, grown: Path, model: Words, verb: str, leave: int
 ):
     folder = Path(shutil.copytree(grown, disk / "w"))
     before = pictures_of(folder)
@@ -115,7 +108,7 @@ def test_a_change_that_finds_no_room_is_refused_or_done(
     assert len(pictures_of(folder)) == {"undo": 2, "redo": 5, "extend": 5}.get(verb, 3)
 
 
-OUTPUTS: dict[str, tuple[tuple[object, ...], str]] = {
+OUTPUTS: dict[str, tuple[Words, str]] = {
     "export": ((), "w.ply"),
     "fly": (("--render", "frames", "--fps", 10), "w.mp4"),
     "info": (("--sheet",), "w.png"),

@@ -11,17 +11,11 @@ from pathlib import Path
 import pytest
 
 from memory.world import World
-from tests.e2e.faults import command, pictures_of
+from tests.e2e.faults import Words, command, pictures_of
 from tests.memory.test_world_hostile import contents
 
-Model = tuple[object, ...]
 FRAMES = 3000
 """More than are grown before the signal comes."""
-
-
-@pytest.fixture
-def model(small_weights: Path) -> Model:
-    return ("--model", small_weights, "--steps", 1)
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
@@ -52,7 +46,7 @@ def frames_of(world: Path) -> int:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_growth_says_how_to_go_on_and_grows_on_to_the_same_frames(
-    tmp_path: Path, model: Model, number: signal.Signals, status: int
+    tmp_path: Path, model: Words, number: signal.Signals, status: int
 ):
     world, more = tmp_path / "a world", ("--frames", FRAMES, "--seed", 3, *model)
     found, said = interrupted(world, number, "grow", world, *more, at=3)
@@ -74,7 +68,7 @@ def test_an_interrupted_growth_says_how_to_go_on_and_grows_on_to_the_same_frames
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_world_that_was_interrupted_ends_as_the_one_that_was_left_alone(
-    tmp_path: Path, model: Model, number: signal.Signals
+    tmp_path: Path, model: Words, number: signal.Signals
 ):
     more = ("--frames", 60, "--seed", 3, *model)
     subprocess.check_call(command("grow", tmp_path / "alone", *more), stdout=subprocess.DEVNULL)
@@ -89,7 +83,7 @@ def test_a_world_that_was_interrupted_ends_as_the_one_that_was_left_alone(
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_growth_that_is_interrupted_before_its_first_frame_leaves_nothing(
-    tmp_path: Path, model: Model, number: signal.Signals, status: int
+    tmp_path: Path, model: Words, number: signal.Signals, status: int
 ):
     """The draft of a world appears beside it a moment before the first view is imagined."""
     process = started("grow", tmp_path / "w", "--frames", FRAMES, *model)

@@ -14,29 +14,23 @@ import torch
 from PIL import Image
 
 from memory.world import World
+from tests.e2e.faults import Words
 from tests.e2e.test_cli import COLOR, DEPTH, run
 from tests.memory.test_world_hostile import contents, seal
 from worldgen.generator import load_model, save_model
 
-Steps = tuple[object, ...]
-
 
 @pytest.fixture(scope="module")
-def six(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
+def six(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
     """A world of six frames that was grown along one path."""
     folder = tmp_path_factory.mktemp("worlds") / "six"
-    assert run("grow", folder, "--frames", 6, "--seed", 3, "--model", small_weights, "--steps", 2) == 0
+    assert run("grow", folder, "--frames", 6, "--seed", 3, *model) == 0
     return folder
 
 
 @pytest.fixture
 def world(six: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(six, tmp_path / "w"))
-
-
-@pytest.fixture
-def model(small_weights: Path) -> Steps:
-    return ("--model", small_weights, "--steps", 2)
 
 
 def facts(world: Path, capsys: pytest.CaptureFixture[str]) -> dict:
@@ -58,7 +52,7 @@ def test_undo_and_redo_move_the_head_and_say_where_it_is(world: Path, capsys: py
 
 
 def test_resume_after_undo_grows_the_same_frames_again(
-    world: Path, six: Path, model: Steps, capsys: pytest.CaptureFixture[str]
+    world: Path, six: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     assert run("undo", world, "--chunks", 3) == 0
     assert run("extend", world, "--resume", *model) == 0
@@ -73,7 +67,7 @@ def test_resume_after_undo_grows_the_same_frames_again(
 
 
 def test_a_branch_leaves_the_others_as_they_are_and_everything_follows_its_head(
-    world: Path, six: Path, model: Steps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: Path, six: Path, model: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     branch = ("--at", 2, "--head", "west", "--path", "walk", "--frames", 2, "--seed", 9)
     assert run("extend", world, *branch, *model) == 0
@@ -92,7 +86,7 @@ def test_a_branch_leaves_the_others_as_they_are_and_everything_follows_its_head(
     assert facts(world, capsys)["head"] == "branch-1"
 
 
-def test_the_tree_in_json_is_the_tree(world: Path, model: Steps, capsys: pytest.CaptureFixture[str]):
+def test_the_tree_in_json_is_the_tree(world: Path, model: Words, capsys: pytest.CaptureFixture[str]):
     run("undo", world, "--chunks", 2)
     run("extend", world, "--at", 1, "--head", "west", "--frames", 1, *model)
     tree = facts(world, capsys)["tree"]
@@ -119,7 +113,7 @@ def test_the_tree_in_json_is_the_tree(world: Path, model: Steps, capsys: pytest.
     "start", [[], ["--image", COLOR], ["--image", COLOR, "--depth", DEPTH]], ids=["seed", "picture", "rgbd"]
 )
 def test_replay_of_every_kind_of_start_ends_well_and_only_reads(
-    start: list, tmp_path: Path, small_weights: Path, model: Steps, capsys: pytest.CaptureFixture[str]
+    start: list, tmp_path: Path, small_weights: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     world = tmp_path / "w"
     assert run("grow", world, "--frames", 4, *start, *model) == 0
@@ -135,7 +129,7 @@ def test_replay_of_every_kind_of_start_ends_well_and_only_reads(
 def test_replay_with_the_weights_that_ship_needs_no_flag(tmp_path: Path):
     assert run("grow", tmp_path / "w", "--frames", 4, "--image", COLOR, "--depth", DEPTH) == 0
     assert run("undo", tmp_path / "w") == 0
-    assert run("extend", tmp_path / "w", "--frames", 2, "--path", "there-and-back", "--steps", 2) == 0
+    assert run("extend", tmp_path / "w", "--frames", 2, "--path", "there-and-back", "--steps", 1) == 0
     assert run("replay", tmp_path / "w") == 0
 
 
@@ -173,7 +167,7 @@ def test_replay_with_other_weights_is_refused_in_one_sentence(
 
 
 def test_gc_frees_what_undo_left_and_says_how_much(
-    world: Path, six: Path, small_weights: Path, model: Steps, capsys: pytest.CaptureFixture[str]
+    world: Path, six: Path, small_weights: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     run("undo", world, "--chunks", 3)
     run("extend", world, "--frames", 1, *model)
@@ -192,7 +186,7 @@ def test_gc_frees_what_undo_left_and_says_how_much(
     assert run("redo", world) == 2
 
 
-REFUSED: dict[str, Steps] = {
+REFUSED: dict[str, Words] = {
     "more undo than there is": ("undo", "W", "--chunks", 6),
     "undo of nothing": ("undo", "W", "--chunks", 0),
     "redo without undo": ("redo", "W"),
@@ -215,7 +209,7 @@ REFUSED: dict[str, Steps] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_request_is_refused_in_one_sentence_and_changes_nothing(
-    case: str, world: Path, model: Steps, capsys: pytest.CaptureFixture[str]
+    case: str, world: Path, model: Words, capsys: pytest.CaptureFixture[str]
 ):
     capsys.readouterr()
     before, told = contents(world / "frames"), facts(world, capsys)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from memory.bank import BLOCK, FIELDS, THUMBNAIL, UNIT_BYTES, MemoryBank, Units
+from memory.bank import BLOCK, FIELDS, GLANCE, THUMBNAIL, UNIT_BYTES, MemoryBank, Units
 from memory.restore import restored, restored_bank
 from memory.world import SceneInfo, World
 from render.cameras import Cameras, intrinsics_from_fov, project, unproject
@@ -127,6 +127,15 @@ def test_the_thumbnail_is_the_median_of_what_is_known_in_each_cell():
     trusted = (cells > 0).mean(axis=2) >= 0.1
     np.testing.assert_allclose(found[trusted], np.array(medians)[trusted], atol=far / 65535)
     assert (found[~trusted] == 0).all()
+
+
+def test_the_glance_is_the_deepest_but_one_of_the_thumbnail(box_room: BoxRoom):
+    bank = MemoryBank()
+    bank.append(box_room.frames, ids=list(range(len(box_room.frames))))
+    units = bank.units
+    for depth, glance in zip(units.depth, units.glance, strict=True):
+        for i, j in np.ndindex(GLANCE, GLANCE):
+            assert glance[i, j] == np.sort(depth[4 * i : 4 * i + 4, 4 * j : 4 * j + 4], axis=None)[-2]
 
 
 def test_what_is_not_known_or_not_trusted_is_not_in_the_thumbnail():

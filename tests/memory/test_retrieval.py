@@ -10,7 +10,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 import memory.retrieval as retrieval_module
+from memory._retrieval_kernels import DEPTH_CODES, glance_at, mark_seen
 from memory.bank import MemoryBank
+from memory.boxes import Box
 from memory.cache import Seen, WorldCache
 from memory.retrieval import (
     Coverage,
@@ -324,6 +326,39 @@ def test_a_shortlist_recalls_views_that_show_as_much(tour: BoxRoom, monkeypatch:
     short = retrieve(bank, seen, k=4, seed=0, time_weight=0.0)
     assert 12 <= len(found.rows) <= 48
     assert sum(view.gain for view in short) > 0.95 * sum(view.gain for view in whole)
+
+
+def test_a_shortlist_knows_what_an_edit_has_changed(tour: BoxRoom, monkeypatch: pytest.MonkeyPatch):
+    bank = MemoryBank()
+    for lap in range(4):
+        bank.append(tour.frames[:39], ids=list(range(39 * lap, 39 * lap + 39)))
+    seen = cached(tour.frames[:39], tour.cameras[39:])
+    bank.change(Box(low=(-100.0, -100.0, -100.0), high=(100.0, 100.0, 100.0)))
+    bank.append(tour.frames[:39:3], ids=list(range(1000, 1013)))
+    whole = retrieve(bank, seen, k=1, seed=0, time_weight=0.0)
+    monkeypatch.setattr(retrieval_module, "SHORTLIST", 1)
+    [recalled] = retrieve(bank, seen, k=1, seed=0, time_weight=0.0)
+    assert recalled.frame_id >= 1000
+    assert recalled.gain > 0.9 * whole[0].gain > 0.0
+
+
+def test_points_beside_a_camera_are_not_seen_by_it():
+    """Their depth is exactly 0, and nothing may divide by it."""
+    points = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)
+    view = (
+        np.zeros(1, dtype=np.int64),
+        np.eye(4, dtype=np.float32)[None, :3],
+        np.array([[1.0, 1.0, 0.5, 0.5]], dtype=np.float32),
+        np.array([[0.0, 2.0]], dtype=np.float32),
+        np.full((1, 4, 4), DEPTH_CODES, dtype=np.uint16),
+        np.float32(1.1),
+        points,
+    )
+    seen, bits = np.empty((1, 3), dtype=np.bool_), np.empty(1, dtype=np.uint64)
+    mark_seen(*view, seen)
+    glance_at(*view, bits)
+    assert seen.tolist() == [[False, False, True]]
+    assert bits.tolist() == [0b100]
 
 
 def test_many_target_cameras_are_one_target(tour: BoxRoom):

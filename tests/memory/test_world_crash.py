@@ -244,26 +244,19 @@ def test_a_failure_at_any_step_of_writing_leaves_the_old_world(tmp_path, monkeyp
         assert world.verify() == []
 
 
-def test_an_interruption_within_the_transaction_leaves_the_old_world(tmp_path, monkeypatch):
-    """The settings are written as JSON once at the door, and once more inside the transaction."""
-    with World.create(tmp_path / "world", SCENE) as world:
-        commit(world, 1)
-        chunks = world.chunks()
-        with monkeypatch.context() as patch:
-            patch.setattr(json, "dumps", failing(json.dumps, after=1, error=KeyboardInterrupt()))
-            with pytest.raises(KeyboardInterrupt):
-                commit(world, 2)
-        assert (world.chunks(), world.verify()) == (chunks, [])
-        commit(world, 2)
+@pytest.mark.parametrize(("module", "name"), [(json, "dumps"), (_seals, "_digest")])
+def test_an_interruption_within_the_transaction_leaves_the_old_world(tmp_path, monkeypatch, module, name):
+    """The settings are written as JSON once at the door, and once more inside the transaction.
 
-
-def test_an_interruption_within_a_seal_is_not_taken_for_a_full_disk(tmp_path, monkeypatch):
-    """SQLite reports whatever is raised in a trigger as an error of its own."""
+    Seals are computed in triggers, and SQLite reports whatever is raised in one as an error of its own:
+    it must not be taken for a full disk.
+    """
     with World.create(tmp_path / "world", SCENE) as world:
         commit(world, 1)
         before = world.chunks()
         with monkeypatch.context() as patch:
-            patch.setattr(_seals, "_digest", failing(_seals._digest, after=1, error=KeyboardInterrupt()))
+            error = KeyboardInterrupt()
+            patch.setattr(module, name, failing(getattr(module, name), after=1, error=error))
             with pytest.raises(KeyboardInterrupt):
                 commit(world, 2)
         assert (world.chunks(), world.verify()) == (before, [])
