@@ -20,7 +20,7 @@ from torch import Tensor
 
 from render.frames import Frames
 from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
-from worldgen.flow import levels, sample, towards_clean
+from worldgen.flow import bent, levels, sample
 from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
@@ -63,7 +63,7 @@ class Generator(Protocol):
 
 
 class RGBDGenerator:
-    """Our model behind the protocol: flow matching with a few Euler steps."""
+    """Our model behind the protocol: flow matching in a few steps."""
 
     def __init__(self, weights: Path | str = DEFAULT_WEIGHTS, *, steps: int = 4, shift: float = 1.0):
         """Load weights.
@@ -75,7 +75,7 @@ class RGBDGenerator:
         """
         if not 1 <= steps <= 64:
             raise ValueError(f"steps must lie between 1 and 64, got {steps}")
-        self._grid = towards_clean(levels(steps, shift=shift))
+        self._grid = bent(levels(steps, shift=shift))
         path = weights_path(weights)
         self._model, self.size = load_model(path)
         self._recalled: OrderedDict[bytes, Recall] = OrderedDict()
@@ -100,6 +100,7 @@ class RGBDGenerator:
                 lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
                 noise,
                 grid=self._grid,
+                imagined=_imagined(condition),
             )
         return frames_of(settled(images, condition), known.cameras, units)
 
@@ -136,6 +137,12 @@ def _threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _imagined(condition: Float[Tensor, "1 n 11 h w"]) -> Float[Tensor, "1 n 4 h w"]:
+    """1 in the channels and pixels that are not known."""
+    has_rgb, has_depth = condition[:, :, 4:5], condition[:, :, 5:6]
+    return 1.0 - torch.cat([has_rgb, has_rgb, has_rgb, has_depth], dim=2)
 
 
 def settled(
