@@ -148,16 +148,18 @@ def _imagined(condition: Float[Tensor, "1 n 11 h w"]) -> Float[Tensor, "1 n 4 h 
 def settled(
     images: Float[Tensor, "1 n 4 h w"], condition: Float[Tensor, "1 n 11 h w"]
 ) -> Float[Tensor, "1 n 4 h w"]:
-    """Known depth where the prediction agrees with it, predicted depth where it does not.
+    """What is known keeps its depth, and where the prediction puts another surface, its colour as well.
 
-    A prediction that differs by less than ``AGREEMENT`` means the surface that the cache shows, which
-    the cache knows better; one that differs by twice as much means another surface.
+    Where both agree, the predicted colour is the better one: it is the known one resampled. A prediction
+    that differs by ``AGREEMENT`` and more in depth imagines something in front of what is known, and on the
+    held-out worlds that is wrong more often than what the cache shows is.
     """
-    known, has_depth = condition[:, :, 3:4], condition[:, :, 5:6]
-    change = images[:, :, 3:] - known
-    share = ((change.abs() - AGREEMENT) / AGREEMENT).clamp(0.0, 1.0)
-    code = torch.where(has_depth > 0, known + share * change, images[:, :, 3:])
-    return torch.cat([images[:, :, :3], code], dim=2)
+    base, has_rgb, has_depth = condition[:, :, :4], condition[:, :, 4:5], condition[:, :, 5:6]
+    change = (images[:, :, 3:] - base[:, :, 3:]).abs()
+    doubt = has_rgb * has_depth * ((change - AGREEMENT) / AGREEMENT).clamp(0.0, 1.0)
+    rgb = torch.lerp(images[:, :, :3], base[:, :, :3], doubt)
+    code = torch.where(has_depth > 0, base[:, :, 3:], images[:, :, 3:])
+    return torch.cat([rgb, code], dim=2)
 
 
 def weights_path(weights: Path | str) -> Path:

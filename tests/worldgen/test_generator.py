@@ -183,11 +183,14 @@ def test_impossible_numbers_of_steps_are_refused(weights: Path, steps: int):
         RGBDGenerator(weights, steps=steps)
 
 
-def test_small_doubts_about_known_depth_are_dropped_and_large_ones_kept():
-    condition = torch.zeros(1, 1, 11, 1, 4)
-    condition[0, 0, 3] = 0.2
-    condition[0, 0, 5, 0, :3] = 1.0  # of the last pixel no depth is known
-    images = torch.zeros(1, 1, 4, 1, 4)
-    images[0, 0, 3, 0] = 0.2 + torch.tensor([0.9, 1.5, -3.0, 0.5]) * AGREEMENT
-    code = settled(images, condition)[0, 0, 3, 0]
-    torch.testing.assert_close(code, 0.2 + torch.tensor([0.0, 0.75, -3.0, 0.5]) * AGREEMENT)
+def test_what_is_known_keeps_its_depth_and_its_colour_too_where_the_prediction_hides_it():
+    condition = torch.zeros(1, 1, 11, 1, 5)
+    condition[0, 0, :4] = 0.2
+    condition[0, 0, 4, 0, :4] = 1.0
+    condition[0, 0, 5, 0, :3] = 1.0  # of the fourth pixel only the colour is known, of the last nothing
+    images = torch.full((1, 1, 4, 1, 5), 0.6)
+    images[0, 0, 3, 0] = 0.2 + torch.tensor([0.9, 1.5, -3.0, 3.0, 3.0]) * AGREEMENT
+    out = settled(images, condition)[0, 0, :, 0]
+    torch.testing.assert_close(out[3], 0.2 + torch.tensor([0.0, 0.0, 0.0, 3.0, 3.0]) * AGREEMENT)
+    for colour in out[:3]:
+        torch.testing.assert_close(colour, torch.tensor([0.6, 0.4, 0.2, 0.6, 0.6]))
