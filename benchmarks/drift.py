@@ -1,12 +1,12 @@
 """What becomes of a world that is imagined from what was imagined.
 
 Claim: with four steps what is imagined has nearly the contrast of the truth, eight frames on as well; a
-single step, which takes the mean of all that is possible as it is, ends in grey. Run from the root of the repository:
-``python -m benchmarks.drift [--scenes 16] [--weights tiny]``. Two exact views of a held-out procedural world
-enter a cache, then eight are imagined one after the other, each from what the cache shows of the ones
-before. *Contrast*: the standard deviation of colour where the two exact views show nothing, over the
-truth's there, median over views. *Clipped*: share of those pixels with a channel at its end. *Frechet*:
-as in ``worldgen evaluate``.
+single step, which takes the mean of all that is possible as it is, ends in grey. Run from the root of the
+repository: ``python -m benchmarks.drift [--scenes 16] [--weights tiny]``. Two exact views of a held-out
+procedural world enter a cache, then eight are imagined one after the other, each from what the cache shows
+of the ones before. *Contrast*: the standard deviation of colour where the two exact views show nothing,
+over the truth's there, median over views. *Clipped*: share of those pixels with a channel at its end.
+*Frechet*: as in ``worldgen evaluate``.
 
 Weights of 159,712 frames, 16 worlds:
 
