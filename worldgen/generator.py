@@ -140,9 +140,9 @@ def _threads() -> Iterator[None]:
 
 
 def _imagined(condition: Float[Tensor, "1 n 11 h w"]) -> Float[Tensor, "1 n 4 h w"]:
-    """1 in the channels and pixels that are not known."""
-    has_rgb, has_depth = condition[:, :, 4:5], condition[:, :, 5:6]
-    return 1.0 - torch.cat([has_rgb, has_rgb, has_rgb, has_depth], dim=2)
+    """1 in the colours that are not known; depth is better smooth, for its noise tears surfaces open."""
+    unknown = 1.0 - condition[:, :, 4:5]
+    return torch.cat([unknown, unknown, unknown, torch.zeros_like(unknown)], dim=2)
 
 
 def settled(
