@@ -105,6 +105,17 @@ def test_a_clip_may_begin_with_a_picture_without_depth(walk: Frames, seed: int):
     )
 
 
+@pytest.mark.parametrize("seed", seeds_of("measured", count=3))
+def test_a_clip_may_begin_with_a_picture_whose_depth_has_holes(walk: Frames, seed: int):
+    clip = clip_from(walk, seed)
+    rgb, depth = masks(clip, 0)
+    assert rgb.all()
+    assert 0.2 <= depth.float().mean() < 1.0
+    torch.testing.assert_close(clip.condition[0, 0, :3], clip.images[0, 0, :3])
+    torch.testing.assert_close(clip.condition[0, 0, 3][depth], clip.images[0, 0, 3][depth])
+    assert not clip.given.any()
+
+
 @pytest.mark.parametrize("seed", seeds_of("known", count=6))
 def test_a_clip_may_begin_with_frames_that_are_given(walk: Frames, seed: int):
     clip = clip_from(walk, seed)

@@ -29,14 +29,16 @@ from worldgen.conditions import (
 )
 from worldgen.depth import PRIOR, range_of
 from worldgen.model.attention import views_of
+from worldgen.training.corruption import degraded, measured, torn
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
 
-STARTS = ("nothing", "picture", "known", "cache")
-START_CHANCES = (0.22, 0.15, 0.38, 0.25)
-"""How much is known of a clip's first frame: nothing, its colour, all of it, or what a cache shows."""
+STARTS = ("nothing", "picture", "measured", "known", "cache")
+START_CHANCES = (0.2, 0.12, 0.1, 0.34, 0.24)
+"""How much is known of a clip's first frame: nothing, its colour, its colour and the depth that a sensor
+finds, all of it, or what a cache shows."""
 
 SECOND_GIVEN_CHANCE = 0.6
 """Chance that, after a first frame that is all known, the second is too: what is recalled is mostly more
@@ -45,17 +47,11 @@ than one finished frame."""
 SKIP_CHANCE = 0.25
 """Chance that a frame of a clip does not enter the cache."""
 
-DEGRADED_CHANCE = 0.4
-"""Chance that a frame enters the cache with the errors that an imagined frame would have (A12.4)."""
-
 DROPPED_CHANCE = 0.08
 """Chance that nothing is known of a later frame of a clip."""
 
 PRIOR_CHANCE = 0.3
 """Chance that a clip whose depth is known is coded with the prior range all the same."""
-
-TORN_CHANCE = 0.2
-"""Chance that a cache render loses a few rectangles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,22 +129,25 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
         given = 2 if len(targets) > 2 and rng.random() < SECOND_GIVEN_CHANCE else 1
     cache = WorldCache()
     if start == "cache":
-        cache.insert(_degraded(source, rng), ids=[0])
-    units = _units(targets, start=start, source=source, rng=rng)
+        cache.insert(degraded(source, rng), ids=[0])
+    opening = source if start == "cache" else targets[:1]
+    if start == "measured":
+        opening = measured(opening, rng)
+    units = _units(opening, start=start, rng=rng)
     images: list[Tensor] = []
     known: list[Known] = []
     for i in range(len(targets)):
         exact = targets[i : i + 1]
-        imagined = _degraded(exact, rng)
+        imagined = degraded(exact, rng)
         seen = cache.render(exact.cameras)
         if i < given:
             known.append(known_pictures(imagined))
         elif i == 0:
-            known.append(_first(start, exact, seen))
+            known.append(_first(start, opening, seen))
         elif rng.random() < DROPPED_CHANCE:
             known.append(nothing_known(exact.cameras))
         else:
-            known.append(known_from_cache(_torn(seen, rng)))
+            known.append(known_from_cache(torn(seen, rng)))
         images.append(images_of(imagined if i < given else exact, units))
         if i == 0 or rng.random() > SKIP_CHANCE:
             cache.insert(imagined, ids=[i + 1])
@@ -168,12 +167,13 @@ def _first(start: str, frame: Frames, seen: Seen) -> Known:
         return nothing_known(frame.cameras)
     if start == "picture":
         return known_pictures(dataclasses.replace(frame, valid=torch.zeros_like(frame.valid)))
+    if start == "measured":
+        return known_pictures(frame)
     return known_from_cache(seen)
 
 
-def _units(targets: Frames, *, start: str, source: Frames, rng: np.random.Generator) -> SceneUnits:
+def _units(first: Frames, *, start: str, rng: np.random.Generator) -> SceneUnits:
     """Scale and depth range as ``grow`` would choose them, varied where the world decides."""
-    first = source if start == "cache" else targets[:1]
     scale = median_depth(first)
     if start in ("nothing", "picture"):
         return SceneUnits(scale=scale, span=PRIOR)
@@ -181,42 +181,3 @@ def _units(targets: Frames, *, start: str, source: Frames, rng: np.random.Genera
     if rng.random() < PRIOR_CHANCE:
         return SceneUnits(scale=scale, span=PRIOR)
     return SceneUnits(scale=scale, span=range_of(first.depth / scale, first.valid))
-
-
-def _degraded(frame: Frames, rng: np.random.Generator) -> Frames:
-    """Sometimes a frame as a model might have imagined it: off in colour and depth, less trusted."""
-    if rng.random() > DEGRADED_CHANCE:
-        return frame
-    h, w = frame.depth.shape[1:3]
-    field = torch.from_numpy(rng.standard_normal((1, 1, 4, 4))).float()
-    field = torch.nn.functional.interpolate(field, (h, w), mode="bicubic", align_corners=False)
-    warp = torch.exp(rng.uniform(0.0, 0.015) * field[0, 0, None, ..., None] + rng.normal(0.0, 0.01))
-    gain = torch.from_numpy(rng.uniform(0.93, 1.07, (1, 1, 1, 3))).float()
-    noise = torch.from_numpy(rng.standard_normal(frame.rgb.shape)).float() * rng.uniform(0.0, 0.03)
-    trust = rng.uniform(0.2, 0.9)
-    return dataclasses.replace(
-        frame,
-        rgb=(frame.rgb * gain + noise).clamp(0.0, 1.0),
-        depth=frame.depth * warp,
-        confidence=frame.confidence * trust,
-    )
-
-
-def _torn(seen: Seen, rng: np.random.Generator) -> Seen:
-    """Sometimes a render with rectangles missing, so that holes of every shape are learned."""
-    if rng.random() > TORN_CHANCE:
-        return seen
-    kept = torch.ones_like(seen.mask)
-    h, w = kept.shape[1:3]
-    for _ in range(int(rng.integers(1, 4))):
-        height, width = (int(rng.integers(side // 8, side // 2)) for side in (h, w))
-        top, left = int(rng.integers(h - height)), int(rng.integers(w - width))
-        kept[:, top : top + height, left : left + width] = False
-    return dataclasses.replace(
-        seen,
-        mask=seen.mask & kept,
-        rgb=seen.rgb * kept,
-        depth=seen.depth * kept,
-        confidence=seen.confidence * kept,
-        offset=seen.offset * kept,
-    )
