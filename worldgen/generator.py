@@ -24,6 +24,7 @@ from worldgen.flow import bent, levels, sample
 from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
+from worldgen.settle import settled
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "tiny"
@@ -31,9 +32,6 @@ MAX_WEIGHTS_BYTES = 1 << 30
 
 REMEMBERED_FRAMES = 32
 """Frames whose keys and values a generator keeps, about 1.3 MB each: recall mostly asks for the same."""
-
-AGREEMENT = 0.1
-"""Difference of depth codes up to which a prediction and a known depth are the same surface."""
 
 
 @runtime_checkable
@@ -143,23 +141,6 @@ def _imagined(condition: Float[Tensor, "1 n 11 h w"]) -> Float[Tensor, "1 n 4 h 
     """1 in the colours that are not known; depth is better smooth, for its noise tears surfaces open."""
     unknown = 1.0 - condition[:, :, 4:5]
     return torch.cat([unknown, unknown, unknown, torch.zeros_like(unknown)], dim=2)
-
-
-def settled(
-    images: Float[Tensor, "1 n 4 h w"], condition: Float[Tensor, "1 n 11 h w"]
-) -> Float[Tensor, "1 n 4 h w"]:
-    """What is known keeps its depth, and where the prediction puts another surface, its colour as well.
-
-    Where both agree, the predicted colour is the better one: it is the known one resampled. A prediction
-    that differs by ``AGREEMENT`` and more in depth imagines something in front of what is known, and on the
-    held-out worlds that is wrong more often than what the cache shows is.
-    """
-    base, has_rgb, has_depth = condition[:, :, :4], condition[:, :, 4:5], condition[:, :, 5:6]
-    change = (images[:, :, 3:] - base[:, :, 3:]).abs()
-    doubt = has_rgb * has_depth * ((change - AGREEMENT) / AGREEMENT).clamp(0.0, 1.0)
-    rgb = torch.lerp(images[:, :, :3], base[:, :, :3], doubt)
-    code = torch.where(has_depth > 0, base[:, :, 3:], images[:, :, 3:])
-    return torch.cat([rgb, code], dim=2)
 
 
 def weights_path(weights: Path | str) -> Path:

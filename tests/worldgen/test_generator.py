@@ -15,14 +15,12 @@ from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
 from worldgen.generator import (
-    AGREEMENT,
     MAX_WEIGHTS_BYTES,
     REMEMBERED_FRAMES,
     Generator,
     RGBDGenerator,
     load_model,
     save_model,
-    settled,
     weights_path,
 )
 from worldgen.worlds import random_scene, random_walk_cameras, render
@@ -181,16 +179,3 @@ def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):
 def test_impossible_numbers_of_steps_are_refused(weights: Path, steps: int):
     with pytest.raises(ValueError, match="between 1 and 64"):
         RGBDGenerator(weights, steps=steps)
-
-
-def test_what_is_known_keeps_its_depth_and_its_colour_too_where_the_prediction_hides_it():
-    condition = torch.zeros(1, 1, 11, 1, 5)
-    condition[0, 0, :4] = 0.2
-    condition[0, 0, 4, 0, :4] = 1.0
-    condition[0, 0, 5, 0, :3] = 1.0  # of the fourth pixel only the colour is known, of the last nothing
-    images = torch.full((1, 1, 4, 1, 5), 0.6)
-    images[0, 0, 3, 0] = 0.2 + torch.tensor([0.9, 1.5, -3.0, 3.0, 3.0]) * AGREEMENT
-    out = settled(images, condition)[0, 0, :, 0]
-    torch.testing.assert_close(out[3], 0.2 + torch.tensor([0.0, 0.0, 0.0, 3.0, 3.0]) * AGREEMENT)
-    for colour in out[:3]:
-        torch.testing.assert_close(colour, torch.tensor([0.6, 0.4, 0.2, 0.6, 0.6]))
