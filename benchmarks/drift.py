@@ -11,12 +11,12 @@ over the truth's there, median over views. *Clipped*: share of those pixels with
 Weights of 159,712 frames, 16 worlds:
 
     steps   frames   contrast   clipped   frechet
-        1    1 to 4       0.65      0.0%    0.2824
-        1    5 to 8       0.54      0.0%    0.3039
-        2    1 to 4       0.85      0.9%    0.1679
-        2    5 to 8       0.73      0.7%    0.1785
-        4    1 to 4       0.98      2.4%    0.0678
-        4    5 to 8       0.88      2.8%    0.0695
+        1    1 to 4       0.65      0.0%    0.2797
+        1    5 to 8       0.53      0.0%    0.2869
+        2    1 to 4       0.85      0.9%    0.1749
+        2    5 to 8       0.76      0.7%    0.1761
+        4    1 to 4       0.97      2.4%    0.0716
+        4    5 to 8       0.88      2.9%    0.0737
 """
 
 from __future__ import annotations

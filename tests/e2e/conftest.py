@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.e2e.faults import Words
+from tests.e2e.verbs import Words, forked
+from tests.oracles.small_models import perturbed_model
 from worldgen.generator import save_model
-from worldgen.model.rgbd import ModelConfig, RGBDModel
 
 SIZE = 32
 
@@ -17,13 +18,8 @@ SIZE = 32
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A safetensors file with a small model whose every layer does something."""
-    rng = torch.Generator().manual_seed(7)
-    model = RGBDModel(ModelConfig(name="small", levels=(16, 32), width=64, depth=4, head_width=16))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=rng))
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_model(model, path, size=SIZE)
+    save_model(perturbed_model(), path, size=SIZE)
     return path
 
 
@@ -31,3 +27,17 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(small_weights: Path) -> Words:
     """What makes a verb that grows use the small model, as quickly as it can."""
     return ("--model", small_weights, "--steps", 1)
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Callable[[int], Path]:
+    """Worlds of any number of frames, each grown along one path; copy one before changing it."""
+
+    @cache
+    def of(frames: int) -> Path:
+        folder = tmp_path_factory.mktemp("worlds") / f"walked-{frames}"
+        done = forked("grow", folder, "--frames", frames, "--seed", 3, *model)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return of

@@ -19,17 +19,10 @@ import torch
 from PIL import Image
 
 from memory.world import World
-from worldgen.cli import main
+from tests.e2e.verbs import run
 
 DATA = Path(__file__).parents[2] / "examples" / "data"
 COLOR, DEPTH = DATA / "box_interior" / "color.jpg", DATA / "box_interior" / "depth.png"
-
-
-def run(*arguments: object) -> int:
-    """The exit status of one verb, run in this process."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 def grown(folder: Path, weights: Path, *more: object) -> World:

@@ -9,24 +9,22 @@ import random
 import shutil
 import sqlite3
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from memory.world import FORMAT, World
-from tests.e2e.faults import Done, Words, assert_one_sentence, assert_refused, forked, pictures_of
+from tests.e2e.verbs import Done, Words, assert_one_sentence, assert_refused, forked, pictures_of
 from tests.memory.test_world_formats import OLD
 from tests.memory.test_world_hostile import contents
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
+def sound(walked: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of two frames along a path of three."""
-    folder = tmp_path_factory.mktemp("worlds") / "sound"
-    done = forked("grow", folder, "--frames", 3, *model)
-    assert done.returncode == 0, done.stderr
+    folder = Path(shutil.copytree(walked(3), tmp_path_factory.mktemp("worlds") / "sound"))
     assert forked("undo", folder).returncode == 0
     return folder
 

@@ -12,25 +12,15 @@ import trimesh
 
 from memory.restore import restored_cache
 from memory.world import World
-from tests.e2e.faults import Words
-from tests.e2e.test_cli import run
-from tests.e2e.test_tree import facts
+from tests.e2e.verbs import Words, facts, run
 from tests.memory.test_world_hostile import contents
 
 AT = ("--at", 0, 0.1, 0.6)
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
-    """A world of three frames."""
-    folder = tmp_path_factory.mktemp("worlds") / "three"
-    assert run("grow", folder, "--frames", 3, "--seed", 3, *model) == 0
-    return folder
-
-
 @pytest.fixture
-def world(three: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(three, tmp_path / "w"))
+def world(walked: Callable[[int], Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(walked(3), tmp_path / "w"))
 
 
 @pytest.fixture

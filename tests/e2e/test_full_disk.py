@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from memory.world import NotWrittenError, World
-from tests.e2e.faults import Words, assert_one_sentence, assert_refused, fill, forked, pictures_of, small_disk
+from tests.e2e.verbs import Words, assert_one_sentence, assert_refused, fill, forked, pictures_of, small_disk
 from tests.memory.test_world import SCENE, commit
 from tests.memory.test_world_hostile import contents
 
@@ -21,11 +21,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
+def grown(walked: Callable[[int], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of three frames, two of them undone along its path."""
-    folder = tmp_path_factory.mktemp("worlds") / "w"
-    done = forked("grow", folder, "--frames", 5, *model)
-    assert done.returncode == 0, done.stderr
+    folder = Path(shutil.copytree(walked(5), tmp_path_factory.mktemp("worlds") / "w"))
     assert forked("undo", folder, "--chunks", 2).returncode == 0
     return folder
 

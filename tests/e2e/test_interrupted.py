@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memory.world import World
-from tests.e2e.faults import Words, command, pictures_of
+from tests.e2e.verbs import Words, command, pictures_of
 from tests.memory.test_world_hostile import contents
 
 FRAMES = 3000

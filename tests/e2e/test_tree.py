@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,29 +14,20 @@ import torch
 from PIL import Image
 
 from memory.world import World
-from tests.e2e.faults import Words
-from tests.e2e.test_cli import COLOR, DEPTH, run
+from tests.e2e.test_cli import COLOR, DEPTH
+from tests.e2e.verbs import Words, facts, run
 from tests.memory.test_world_hostile import contents, seal
 from worldgen.generator import load_model, save_model
 
 
 @pytest.fixture(scope="module")
-def six(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Path:
-    """A world of six frames that was grown along one path."""
-    folder = tmp_path_factory.mktemp("worlds") / "six"
-    assert run("grow", folder, "--frames", 6, "--seed", 3, *model) == 0
-    return folder
+def six(walked: Callable[[int], Path]) -> Path:
+    return walked(6)
 
 
 @pytest.fixture
 def world(six: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(six, tmp_path / "w"))
-
-
-def facts(world: Path, capsys: pytest.CaptureFixture[str]) -> dict:
-    capsys.readouterr()
-    assert run("info", world, "--json") == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def test_undo_and_redo_move_the_head_and_say_where_it_is(world: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,8 +1,9 @@
-"""What the tests of faults share: a verb as a process of its own, a small disk, another user."""
+"""What the tests of the command line share: a verb here or as its own process, a small disk, another user."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import struct
 import subprocess
@@ -29,6 +30,20 @@ Words = tuple[object, ...]
 def command(*arguments: object) -> list[str]:
     """The command line of one verb."""
     return [sys.executable, "-m", "worldgen.cli", *map(str, arguments)]
+
+
+def run(*arguments: object) -> int:
+    """The exit status of one verb, run in this process."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def facts(world: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    """What ``worldgen info --json`` says of a world."""
+    capsys.readouterr()
+    assert run("info", world, "--json") == 0
+    return json.loads(capsys.readouterr().out)
 
 
 def forked(*arguments: object, obeys_permissions: bool = False) -> Done:
