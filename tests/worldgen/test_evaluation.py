@@ -15,15 +15,14 @@ from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from worldgen.conditions import Known, SceneUnits
 from worldgen.depth import encode
-from worldgen.evaluation import (
+from worldgen.evaluation.features import frechet_distance, hole_features
+from worldgen.evaluation.views import (
     MAX_KNOWN,
     MIN_KNOWN,
     Answer,
     Case,
     answers,
-    frechet_distance,
     held_out_case,
-    hole_features,
     nearest_filled,
     scores_of,
 )

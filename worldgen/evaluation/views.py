@@ -1,4 +1,4 @@
-"""Evaluation: how good the generator is on worlds it was never trained on.
+"""Single views of worlds that the generator was never trained on.
 
 Room: worldgen. Two views of a held-out procedural world enter a cache; a third view is imagined and
 compared with the exact one, and with what filling the holes from the nearest pixel would give.
@@ -12,16 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
-from torch import Tensor
 
 from memory.cache import NEARER, Seen, WorldCache
 from render.frames import Frames, median_depth
 from render.metrics import mean_absolute_error, psnr
 from worldgen.conditions import SceneUnits, known_from_cache
 from worldgen.depth import encode, range_of
+from worldgen.evaluation.features import frechet_distance, hole_features
 from worldgen.generator import Generator
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
 from worldgen.worlds import random_scene, random_walk_cameras, render
@@ -32,11 +30,6 @@ MIN_KNOWN, MAX_KNOWN = 0.2, 0.95
 
 ATTEMPTS = 20
 """Walks that are drawn at most; the last one counts if none fits."""
-
-FEATURE_CHANNELS = 48
-FEATURE_SEED = 20_240_601
-HOLE_SHARE = 0.5
-"""A feature counts as inside a hole where at least this share of the pixels around it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,43 +179,3 @@ def nearest_filled(seen: Seen) -> Frames:
         confidence=torch.zeros_like(depth),
         cameras=seen.cameras,
     )
-
-
-def hole_features(
-    pictures: list[Float[Tensor, "1 h w 3"]], known: list[Bool[Tensor, "1 h w 1"]], truth: list[Frames]
-) -> Float[Tensor, "p d"]:
-    """Random convolutional features at all places inside holes.
-
-    Known pixels are taken from the truth, so that only what was imagined can differ.
-    """
-    rng = torch.Generator().manual_seed(FEATURE_SEED)
-    layers = [
-        torch.randn((FEATURE_CHANNELS, channels, 5, 5), generator=rng) / (5 * channels**0.5)
-        for channels in (3, FEATURE_CHANNELS, FEATURE_CHANNELS)
-    ]
-    features = []
-    for picture, mask, frame in zip(pictures, known, truth, strict=True):
-        x = (2.0 * torch.where(mask, frame.rgb, picture) - 1.0).permute(0, 3, 1, 2)
-        hole = (~mask).float().permute(0, 3, 1, 2)
-        for layer in layers:
-            x = F.leaky_relu(F.conv2d(x, layer, stride=2, padding=2), 0.2)
-            hole = F.avg_pool2d(hole, 2, ceil_mode=True)
-        features.append(x.permute(0, 2, 3, 1)[hole[:, 0] >= HOLE_SHARE])
-    return torch.cat(features)
-
-
-def frechet_distance(a: Float[Tensor, "p d"], b: Float[Tensor, "q d"]) -> float:
-    """Squared Frechet distance between Gaussians fitted to two sets of features.
-
-    The trace of the root of a product of covariances is that of the symmetric ``A^1/2 B A^1/2``, which
-    also exists where fewer features than dimensions leave them singular.
-    """
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"a Frechet distance needs at least 2 features a side, got {len(a)} and {len(b)}")
-    means = [x.double().mean(dim=0) for x in (a, b)]
-    first, second = (torch.cov(x.double().T) for x in (a, b))
-    values, vectors = torch.linalg.eigh(first)
-    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.mT
-    shared = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0.0).sqrt().sum()
-    gap = (means[0] - means[1]).square().sum()
-    return float(gap + first.trace() + second.trace() - 2.0 * shared)
