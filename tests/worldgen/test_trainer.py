@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -18,7 +19,7 @@ from worldgen.flow import MIN_TIME
 from worldgen.generator import load_model, save_model
 from worldgen.model.rgbd import ModelConfig
 from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
-from worldgen.training.clips import Clip
+from worldgen.training.clips import Clip, clip_of
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.trainer import (
     CHECKPOINT,
@@ -26,12 +27,14 @@ from worldgen.training.trainer import (
     TRAINED,
     Step,
     begun,
+    is_resampled,
     learning_rate,
     noise_levels,
     random_links,
     train,
     update,
 )
+from worldgen.worlds import random_scene, random_walk_cameras, render
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
@@ -52,7 +55,20 @@ def smooth_clip(*, b: int = 2, f: int = 3, size: int = 16, seed: int = 0) -> Cli
     condition = torch.zeros(b, f, 11, size, size)
     condition[:, :, 7:9] = torch.randn(b, f, 2, size, size, generator=rng)
     given = torch.zeros(b, f, dtype=torch.bool)
-    return Clip(images=images, condition=condition, w2c=views.w2c, K_norm=views.K_norm, given=given)
+    return Clip(
+        images=images,
+        condition=condition,
+        w2c=views.w2c,
+        K_norm=views.K_norm,
+        given=given,
+        is_shown=torch.zeros_like(given),
+        span=torch.tensor([[0.0, 3.0]]).expand(b, 2),
+    )
+
+
+def after(step: int) -> Progress:
+    """So many steps in."""
+    return Progress(step=step, frames=6 * step, clips=2 * step)
 
 
 def levels_of_step(clip: Clip, step: int) -> torch.Tensor:
@@ -63,7 +79,7 @@ def levels_of_step(clip: Clip, step: int) -> torch.Tensor:
 
 def test_the_first_loss_is_that_of_answering_with_zero():
     clip = smooth_clip()
-    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, step=5)
+    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, progress=after(5))
     weight = 1.0 / levels_of_step(clip, 5).clamp_min(MIN_TIME)[:, :, None, None, None] ** 2
     rgb, depth = clip.images[:, :, :3], clip.images[:, :, 3:]
     loss = (weight * rgb**2).mean() + CONFIG.depth_weight * (weight * depth**2).mean()
@@ -79,7 +95,8 @@ def test_what_is_known_also_counts_by_its_absolute_error():
     clip.condition[:, :, :4] = clip.images + 0.01
     kinds = (CONFIG, dataclasses.replace(CONFIG, known_weight=0.0))
     losses = [
-        update(begun(config, device=CPU), clip, rate=1e-3, config=config, step=5)["loss"] for config in kinds
+        update(begun(config, device=CPU), clip, rate=1e-3, config=config, progress=after(5))["loss"]
+        for config in kinds
     ]
     assert losses[0] - losses[1] == pytest.approx(2 * 0.01 * CONFIG.known_weight, rel=1e-3)
 
@@ -106,7 +123,7 @@ def test_frames_that_are_given_count_for_nothing():
     clip = smooth_clip()
     clip.given[:, 0] = True
     clip.images[:, 0] = 100.0
-    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, step=0)
+    errors = update(begun(CONFIG, device=CPU), clip, rate=1e-3, config=CONFIG, progress=after(0))
     others = clip.images[:, 1:]
     assert errors["rgb_error"] == pytest.approx(float((others[:, :, :3] ** 2).mean()), rel=1e-5)
     assert errors["depth_error"] == pytest.approx(float(others[:, :, 3:].abs().mean()), rel=1e-5)
@@ -115,14 +132,14 @@ def test_frames_that_are_given_count_for_nothing():
 def test_a_batch_is_learned_by_heart():
     config = dataclasses.replace(CONFIG, learning_rate=1e-2)
     run, clip = begun(config, device=CPU), smooth_clip(b=1, f=2)
-    losses = [update(run, clip, rate=1e-2, config=config, step=0)["loss"] for _ in range(20)]
+    losses = [update(run, clip, rate=1e-2, config=config, progress=after(0))["loss"] for _ in range(20)]
     assert losses[-1] < 0.1 * losses[0]
 
 
 def test_the_average_follows_the_weights():
     run, clip = begun(CONFIG, device=CPU), smooth_clip()
     before = copy.deepcopy(run.average.state_dict())
-    update(run, clip, rate=1e-2, config=CONFIG, step=4)
+    update(run, clip, rate=1e-2, config=CONFIG, progress=after(4))
     decay = min(CONFIG.ema, 5 / 14)
     for name, weight in run.model.state_dict().items():
         expected = decay * before[name] + (1.0 - decay) * weight
@@ -132,7 +149,7 @@ def test_the_average_follows_the_weights():
 def test_the_rate_of_a_step_is_that_of_every_optimiser():
     run = begun(CONFIG, device=CPU)
     before = copy.deepcopy(run.model.state_dict())
-    update(run, smooth_clip(), rate=0.0, config=CONFIG, step=0)
+    update(run, smooth_clip(), rate=0.0, config=CONFIG, progress=after(0))
     assert all(torch.equal(before[name], weight) for name, weight in run.model.state_dict().items())
 
 
@@ -264,3 +281,37 @@ def test_another_seed_begins_with_other_weights():
     stems = [run.model.state_dict()["stem.weight"] for run in runs]
     assert torch.equal(stems[0], stems[1])
     assert not torch.equal(stems[0], stems[2])
+
+
+def test_resampling_begins_late_and_as_often_as_asked():
+    config = dataclasses.replace(CONFIG, resampled=0.25, resampled_from=0.5)
+    rng = torch.Generator().manual_seed(0)
+    early, late = (Progress(step=1, frames=frames, clips=1) for frames in (8, 9))
+    assert not any(is_resampled(config, early, rng=rng) for _ in range(100))
+    assert 0.15 < sum(is_resampled(config, late, rng=rng) for _ in range(400)) / 400 < 0.35
+    assert not any(is_resampled(CONFIG, late, rng=rng) for _ in range(100))
+
+
+def test_a_resampled_step_learns_from_other_renders_and_nothing_else():
+    rng = np.random.default_rng(0)
+    scene = random_scene(5)
+    walk = render(scene, random_walk_cameras(scene, n=4, seed=1, width=32, height=32))
+    clip = next(clip for clip in (clip_of(walk, rng=rng) for _ in range(50)) if clip.is_shown.any())
+    losses = []
+    for share in (0.0, 1.0):
+        config = dataclasses.replace(CONFIG, resampled=share, resampled_from=0.0)
+        run = Run(model=perturbed_model(), average=perturbed_model(), optimizers=[])
+        losses.append(update(run, clip, rate=1e-3, config=config, progress=after(1))["loss"])
+    assert losses[0] != losses[1]
+    unseen = dataclasses.replace(clip, is_shown=torch.zeros_like(clip.is_shown))
+    same = [
+        update(
+            Run(model=perturbed_model(), average=perturbed_model(), optimizers=[]),
+            unseen,
+            rate=1e-3,
+            config=dataclasses.replace(CONFIG, resampled=share, resampled_from=0.0),
+            progress=after(1),
+        )["loss"]
+        for share in (0.0, 1.0)
+    ]
+    assert same[0] == same[1]

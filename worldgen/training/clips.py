@@ -73,6 +73,12 @@ class Clip:
     given: Bool[Tensor, "b f"]
     """Frames that are fully known: context without noise and without loss."""
 
+    is_shown: Bool[Tensor, "b f"]
+    """Frames of which nothing is known but what a cache of the clip's earlier frames shows."""
+
+    span: Float[Tensor, "b 2"]
+    """Ends of the depth code's range, in 1 / scene units; see :class:`worldgen.depth.DepthRange`."""
+
 
 def collated(clips: list[Clip]) -> Clip:
     """Several batches as one."""
@@ -136,6 +142,7 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
     units = _units(opening, start=start, rng=rng)
     images: list[Tensor] = []
     known: list[Known] = []
+    is_shown = torch.zeros(1, len(targets), dtype=torch.bool)
     for i in range(len(targets)):
         exact = targets[i : i + 1]
         imagined = degraded(exact, rng)
@@ -148,6 +155,7 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
             known.append(nothing_known(exact.cameras))
         else:
             known.append(known_from_cache(torn(seen, rng)))
+            is_shown[0, i] = start != "cache"  # that cache also holds a frame outside the clip
         images.append(images_of(imagined if i < given else exact, units))
         if i == 0 or rng.random() > SKIP_CHANCE:
             cache.insert(imagined, ids=[i + 1])
@@ -158,6 +166,8 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
         w2c=views.w2c,
         K_norm=views.K_norm,
         given=torch.arange(len(targets))[None] < given,
+        is_shown=is_shown,
+        span=torch.tensor([[units.span.low, units.span.high]], dtype=torch.float32),
     )
 
 

@@ -71,6 +71,12 @@ class TrainConfig:
     depth_weight: float = 1.0
     """Weight of the loss of the depth code; that of colour is 1."""
 
+    resampled: float = 0.0
+    """Chance that a batch is trained on renders of what the model itself imagines (resampling forcing)."""
+
+    resampled_from: float = 0.3
+    """Share of the frames before the first such batch: a model that knows nothing teaches itself nothing."""
+
     def __post_init__(self) -> None:
         if not self.stages or self.clip_frames < 1:
             raise ValueError("a configuration needs at least one stage and one frame a clip")
@@ -90,6 +96,12 @@ class TrainConfig:
                 f"warmup_steps, depth_weight and known_weight must not be negative and cooldown must lie "
                 f"in [0, 1], got {self.warmup_steps}, {self.depth_weight}, {self.known_weight} and "
                 f"{self.cooldown}"
+            )
+
+        if not (0.0 <= self.resampled <= 1.0 and 0.0 <= self.resampled_from <= 1.0):
+            raise ValueError(
+                f"resampled and resampled_from must lie in [0, 1], got {self.resampled} and "
+                f"{self.resampled_from}"
             )
 
     @property

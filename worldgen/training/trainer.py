@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run, load
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.muon import Muon
+from worldgen.training.resampling import resampled
 
 EQUAL_LEVEL_CHANCE = 0.2
 """Chance that all frames of a clip share one noise level."""
@@ -100,7 +102,7 @@ def train(
         for clip in _batches(config, stage, progress, workers=workers):
             started = time.perf_counter()
             rate = learning_rate(config, progress)
-            errors = update(run, clip, rate=rate, config=config, step=progress.step)
+            errors = update(run, clip, rate=rate, config=config, progress=progress)
             progress = Progress(
                 step=progress.step + 1,
                 frames=progress.frames + clip.given.numel(),
@@ -171,12 +173,14 @@ def _batches(config: TrainConfig, stage: Stage, progress: Progress, *, workers: 
     )
 
 
-def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, step: int) -> dict[str, float]:
-    """Take step number ``step`` on one batch, in place, and return its loss and its two errors."""
-    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, progress: Progress) -> dict[str, float]:
+    """Take the step after ``progress`` on one batch, in place, and return its loss and its two errors."""
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
     t = noise_levels(clip.given, shift=config.time_shift, rng=rng)
     noise = torch.randn(clip.images.shape, generator=rng)
     links = random_links(clip.images.shape[1], rng=rng)
+    if is_resampled(config, progress, rng=rng):
+        clip = resampled(partial(_computed, run.model), clip, rng=rng)
     predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
     loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
     share = weight.mean().clamp_min(1e-6)
@@ -191,7 +195,7 @@ def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, step: int)
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    _update_average(run, decay=min(config.ema, (1 + step) / (10 + step)))
+    _update_average(run, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
     error = (predicted.detach() - clean) * weight
     return {
         "loss": float(total.detach()),
@@ -226,19 +230,34 @@ def _predicted(
     links: Links,
 ) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
     """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
+    views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
+    predicted = _computed(model, noised(clip.images, noise, t), t, clip.condition, views, links=links)
+    weight = (t > 0).float()[:, :, None, None, None]
+    return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
+
+
+def _computed(
+    model: nn.Module,
+    x: Float[Tensor, "b f 4 h w"],
+    t: Float[Tensor, "b f"],
+    condition: Float[Tensor, "b f 11 h w"],
+    views: Views,
+    *,
+    links: Links | None = None,
+) -> Float[Tensor, "b f 4 h w"]:
+    """The model's answer where it lives, as exact as it is fast there."""
     device = next(model.parameters()).device
-    clean, t = clip.images.to(device), t.to(device)
-    views = Views(w2c=clip.w2c.to(device), K_norm=clip.K_norm.to(device))
     dtype = compute_dtype(device)
+    there = Views(w2c=views.w2c.to(device), K_norm=views.K_norm.to(device))
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        predicted = model(
-            noised(clean, noise.to(device), t),
-            t,
-            condition=clip.condition.to(device),
-            views=views,
-            links=links,
-        )
-    return predicted, clean, (t > 0).float()[:, :, None, None, None]
+        return model(x.to(device), t.to(device), condition=condition.to(device), views=there, links=links)
+
+
+def is_resampled(config: TrainConfig, progress: Progress, *, rng: torch.Generator) -> bool:
+    """Whether the model's own frames stand in for the true ones in this batch."""
+    if progress.frames < config.resampled_from * config.total_frames:
+        return False
+    return bool(torch.rand((), generator=rng) < config.resampled)
 
 
 def noise_levels(

@@ -1,0 +1,90 @@
+"""Resampling forcing: conditions with the errors that the model itself makes.
+
+Room: worldgen. When a world grows, the cache holds what the model imagined, and a model that was only shown
+exact surfaces takes its own mistakes for the truth and adds to them. Here every frame of a clip is noised a
+little and brought back in one step of the present weights, from what a cache shows of the frames brought back
+before it; the clip is then trained on those renders, towards the true frames (Resampling Forcing, section
+3.1; algorithms A6.1). Attention still meets the true frames, noised: in a world most of what a frame knows
+comes through the cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from memory.cache import WorldCache
+from render.cameras import Cameras
+from worldgen.conditions import SceneUnits, channels_of, frames_of, known_from_cache
+from worldgen.depth import DepthRange
+from worldgen.flow import noised, shifted
+from worldgen.model.attention import Views
+from worldgen.settle import settled
+from worldgen.training.clips import Clip
+
+SHIFT = 0.6
+"""Moves the levels towards clean (A6.1, Eq. 7): from far out a frame would come back as another one."""
+
+Predict = Callable[[Tensor, Tensor, Tensor, Views], Tensor]
+"""Noisy frames, their levels, conditions and views to the prediction of the clean frames."""
+
+
+@torch.no_grad()
+def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator) -> Clip:
+    """The clip with what a cache of imagined frames shows wherever a cache of true ones was shown.
+
+    Args:
+        predict: the model; it may live on another device than the clip.
+        clip: as the workers make it.
+        rng: decides the noise, and the one level that the frames of a clip share.
+    """
+    b, f = clip.given.shape
+    level = shifted(torch.sigmoid(torch.randn(b, 1, generator=rng)), shift=SHIFT)
+    noisy = noised(clip.images, torch.randn(clip.images.shape, generator=rng), level.expand(b, f))
+    caches = [WorldCache() for _ in range(b)]
+    units = [SceneUnits(scale=1.0, span=DepthRange(low=low, high=high)) for low, high in clip.span.tolist()]
+    conditions = []
+    for i in range(f):
+        now = slice(i, i + 1)
+        cameras = [camera_of(clip, k, i) for k in range(b)]
+        seen = [cache.render(camera) for cache, camera in zip(caches, cameras, strict=True)]
+        condition = torch.cat(
+            [
+                channels_of(known_from_cache(seen[k]), units[k])
+                if clip.is_shown[k, i]
+                else clip.condition[k : k + 1, now]
+                for k in range(b)
+            ]
+        )
+        conditions.append(condition)
+        if i == f - 1:
+            break  # no frame sees the last one
+        views = Views(w2c=clip.w2c[:, now], K_norm=clip.K_norm[:, now])
+        predicted = predict(noisy[:, now], level, condition, views).float().cpu()
+        for k in range(b):
+            is_given = bool(clip.given[k, i])
+            one = slice(k, k + 1)
+            image = clip.images[one, now] if is_given else settled(predicted[one], condition[one])
+            frame = frames_of(image, cameras[k], units[k])
+            caches[k].remember(frame, seen[k], ids=[i], given=is_given)
+    return dataclasses.replace(clip, condition=torch.cat(conditions, dim=1))
+
+
+def camera_of(clip: Clip, k: int, i: int) -> Cameras:
+    """The camera of frame ``i`` of clip ``k``, in scene units."""
+    h, w = clip.images.shape[-2:]
+    c2w = torch.linalg.inv(clip.w2c[k, i].double()).float()
+    return Cameras(c2w=c2w[None], K=_pixels(clip.K_norm[k, i], w, h)[None], width=w, height=h)
+
+
+def _pixels(K_norm: Float[Tensor, " 4"], width: int, height: int) -> Float[Tensor, "3 3"]:
+    """Intrinsics in pixels; the inverse of what :func:`worldgen.model.attention.views_of` does."""
+    fx, fy, cx, cy = K_norm.unbind()
+    K = torch.eye(3)
+    K[0, 0], K[1, 1] = fx * width, fy * height
+    K[0, 2], K[1, 2] = (cx + 0.5) * width, (cy + 0.5) * height
+    return K
