@@ -124,6 +124,28 @@ def walk(
     return _along(start, turns @ c2w[:3, :3], c2w[:3, 3] + scale * (steps + sway))
 
 
+def arc(
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    degrees: float = 0.0,
+    length: float = 0.0,
+) -> Cameras:
+    """Walk ``length`` scene lengths on the level round a bend of ``degrees`` to the left, by the last camera.
+
+    Without length it is a turn on the spot, without degrees a straight walk.
+    """
+    _check(start, n=n, scale=scale)
+    c2w, axis = start.c2w[0].double().cpu(), _unit(up)
+    share = torch.arange(n, dtype=torch.float64) / max(n - 1, 1)
+    turns = _rotations(axis, math.radians(degrees) * share)
+    headings = _rotations(axis, math.radians(degrees) * 0.5 * (share[1:] + share[:-1])) @ _level(c2w, axis)
+    steps = torch.cat([torch.zeros(1, 3, dtype=torch.float64), headings.cumsum(dim=0)])
+    return _along(start, turns @ c2w[:3, :3], c2w[:3, 3] + steps * (scale * length / max(n - 1, 1)))
+
+
 def there_and_back(
     start: Cameras,
     *,

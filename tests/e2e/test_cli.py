@@ -265,3 +265,17 @@ def test_help_is_answered_without_loading_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "grow" in done.stdout
+
+
+def test_a_world_explores_on_its_own(tmp_path: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]):
+    with grown(tmp_path / "w", small_weights, "--path", "explore") as made:
+        before = made.cameras().c2w
+        assert len(before) == 4
+        assert made.pending() is None
+    words = ("--path", "explore", "--frames", 10, "--model", small_weights, "--steps", 2)
+    assert run("extend", tmp_path / "w", *words) == 0
+    with World.open(tmp_path / "w") as made:
+        assert torch.equal(made.cameras().c2w[:4], before)
+        assert 4 < len(made.frame_ids()) <= 14
+    assert run("extend", tmp_path / "w", "--path", "explore", "--frames", 0) == 2
+    assert "--frames must be 1 or more" in capsys.readouterr().err

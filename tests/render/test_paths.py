@@ -18,6 +18,7 @@ from render.paths import (
     MAX_FILE_BYTES,
     PRESETS,
     STRIDE,
+    arc,
     interpolated,
     load_path,
     loop,
@@ -142,6 +143,29 @@ def test_a_longer_stride_goes_farther_in_as_many_frames():
     short, long = walk(_start(), n=25), there_and_back(_start(), n=49, stride=0.1)
     ends = torch.stack([short.origins[24] - short.origins[0], long.origins[24] - long.origins[0]])
     torch.testing.assert_close(ends[1], 2.0 * ends[0], atol=1e-5, rtol=0)  # frame 24: the sway is over
+
+
+def test_an_arc_without_length_is_a_turn_and_without_degrees_a_straight_walk():
+    start = _start()
+    spot = arc(start, n=5, degrees=80.0)
+    torch.testing.assert_close(spot.c2w, turn(start, n=5, degrees=100.0).c2w, atol=1e-6, rtol=0)
+    straight = arc(start, n=5, length=0.4, scale=2.0)
+    steps = straight.origins.diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-6, rtol=0)
+    assert float((straight.origins[-1] - straight.origins[0]).norm()) == pytest.approx(0.8, rel=1e-5)
+    assert torch.equal(straight.c2w[:, :3, :3], start.c2w[:, :3, :3].expand(5, 3, 3))
+
+
+def test_an_arc_lies_on_a_circle_that_it_looks_along():
+    bend = arc(_start(), n=65, degrees=90.0, length=1.0)
+    radius = 1.0 / (math.pi / 2)
+    chord = float((bend.origins[-1] - bend.origins[0]).norm())
+    assert chord == pytest.approx(math.sqrt(2.0) * radius, rel=1e-3)
+    level = torch.nn.functional.normalize(bend.forwards * torch.tensor([1.0, 0.0, 1.0]), dim=-1)
+    assert float(level[0] @ level[-1]) == pytest.approx(0.0, abs=1e-5)
+    middles = torch.nn.functional.normalize(level[1:] + level[:-1], dim=-1)
+    steps = bend.origins.diff(dim=0)
+    torch.testing.assert_close((middles * steps).sum(dim=-1), steps.norm(dim=-1), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 10])

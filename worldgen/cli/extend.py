@@ -42,7 +42,7 @@ class Extend:
     """Decides everything that is imagined."""
 
     path: str = "walk"
-    """Camera path: orbit, walk, turn, there-and-back, loop, or a JSON file."""
+    """Camera path: orbit, walk, turn, there-and-back, loop, explore (to what is unknown), or a JSON file."""
 
     frames: int = 24
     """New frames."""
@@ -55,7 +55,8 @@ class Extend:
 
     def run(self) -> int:
         from memory.world import World, WorldError
-        from worldgen.cli.growing import follow, generator_named, tell
+        from worldgen.cli.growing import follow, generator_named, tell, wander
+        from worldgen.explore import EXPLORE
         from worldgen.rollout import Growth
 
         if self.at is not None and self.resume:
@@ -74,10 +75,15 @@ class Extend:
                 )
             generator = generator_named(self.model, self.steps)
             cameras = None if self.resume else self._cameras(world)
+            explores = self.path == EXPLORE and not self.resume
             with self._branched(world):
                 growth = Growth(world, generator)
-                if cameras is not None:
+                if cameras is not None and not explores:
                     growth.plan(cameras, seed=self.seed, name=self.path)
+            if explores:
+                wander(growth, frames=self.frames, seed=self.seed)
+                tell(self.world)
+                return 0
             pending = world.pending()
             if pending is None:
                 print(f"{self.world} has no interrupted path; nothing to do")  # noqa: T201
@@ -93,6 +99,8 @@ class Extend:
         from worldgen.cli.inputs import path_from
 
         ids = [number for chunk in world.chunks(to=self.at) for number in chunk.frame_ids]
+        if self.frames < 1:
+            raise ValueError(f"--frames must be 1 or more, got {self.frames}")
         cameras = path_from(
             self.path,
             world.cameras(ids[-1:]),

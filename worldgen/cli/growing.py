@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worldgen.generator import RGBDGenerator
-    from worldgen.rollout import Growth
+    from worldgen.rollout import Grown, Growth
 
 
 def generator_named(model: str, steps: int) -> RGBDGenerator:
@@ -18,21 +19,45 @@ def generator_named(model: str, steps: int) -> RGBDGenerator:
     return RGBDGenerator(model, steps=steps)
 
 
-def follow(growth: Growth, *, title: str, before: int, total: int) -> None:
-    """Grow to the end of the planned path behind a bar."""
+def follow(
+    growth: Growth,
+    *,
+    title: str,
+    before: int,
+    total: int,
+    steps: Iterator[Grown] | None = None,
+    again: str = "--resume",
+) -> None:
+    """Grow behind a bar: to the end of the planned path, or what ``steps`` grow.
+
+    ``again`` are the words that make ``worldgen extend`` go on after an interruption.
+    """
     from worldgen.cli.progress import bar
 
     try:
         with bar(title, total=total) as progress:
             progress.to(before)
-            for grown in growth.follow():
+            for grown in growth.follow() if steps is None else steps:
                 progress.step(
                     f"{len(growth.cache):,} points, {grown.times.sample_ms:.0f} ms to imagine a frame"
                 )
     except KeyboardInterrupt as stop:
-        resume = f"worldgen extend {shlex.quote(str(growth.world.path))} --resume"
+        resume = f"worldgen extend {shlex.quote(str(growth.world.path))} {again}"
         stop.args = (f"interrupted; what has grown stays, and the rest is grown by: {resume}",)
         raise
+
+
+def wander(growth: Growth, *, frames: int, seed: int) -> None:
+    """Explore behind a bar, and say so where nothing is left to see before ``frames`` are grown."""
+    from worldgen.explore import EXPLORE, explore
+
+    before = len(growth.world.frame_ids())
+    total = before + frames
+    steps = explore(growth, frames=frames, seed=seed)
+    title = f"exploring {growth.world.path.name}"
+    follow(growth, title=title, before=before, total=total, steps=steps, again=f"--path {EXPLORE}")
+    if len(growth.world.frame_ids()) < total:
+        print("nothing new is in reach; go on with another --path, for example walk")  # noqa: T201
 
 
 def tell(path: Path) -> None:

@@ -16,6 +16,7 @@ from memory.pictures import read_depth, read_rgb
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.paths import PRESETS, load_path, path_named
+from worldgen.explore import EXPLORE
 
 MAX_FRAMES = 10_000
 
@@ -108,14 +109,17 @@ def path_from(
     """The camera path that ``--path`` names: a preset or a JSON file.
 
     A preset starts at ``start``, which is the first of its ``frames`` cameras. A file's poses are
-    taken as they are, relative to the world, at the size and with the intrinsics of the world.
+    taken as they are, relative to the world, at the size and with the intrinsics of the world. Of a way
+    that is explored only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
+    if text == EXPLORE:
+        return start
     if text in PRESETS:
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
     if not Path(text).is_file():
-        names = ", ".join(sorted(PRESETS))
+        names = ", ".join(sorted([*PRESETS, EXPLORE]))
         raise ValueError(f"--path takes one of {names}, or a JSON file; there is no file {text}")
     loaded = load_path(Path(text))
     c2w = loaded.c2w[:frames].float()
