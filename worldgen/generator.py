@@ -30,6 +30,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "tiny"
 MAX_WEIGHTS_BYTES = 1 << 30
 
+SAMPLING = 1
+"""Raised whenever the same weights and arguments give other frames than before: a path that was begun with
+the older way of sampling must not go on with the newer one."""
+
 REMEMBERED_FRAMES = 32
 """Frames whose keys and values a generator keeps, about 1.3 MB each: recall mostly asks for the same."""
 
@@ -40,7 +44,7 @@ class Generator(Protocol):
 
     @property
     def name(self) -> str:
-        """What a world records as the maker of its frames; another name for other weights."""
+        """What a world records as the maker of its frames; another name for whatever makes other frames."""
         ...
 
     @property
@@ -214,5 +218,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 
 
 def _digest(path: Path) -> str:
+    """Of the weights and of how they are sampled."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(f"{weights}/{SAMPLING}".encode()).hexdigest()

@@ -153,7 +153,7 @@ class Growth:
         if path.generator != self.generator.name:
             raise WorldError(
                 f"this path was begun with {path.generator} and cannot go on with {self.generator.name}; "
-                "use the weights and steps it was begun with"
+                "use the weights, the steps and the version of worldgen it was begun with"
             )
         for index in range(path.done, len(path.cameras)):
             yield self._grown(path, index)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from render.frames import Frames, checked
 from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
+from worldgen import generator as generator_module
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
 from worldgen.generator import (
@@ -173,6 +174,14 @@ def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):
     assert len({generator.name for generator in generators}) == 3
     assert {generator.size for generator in generators} == {SIZE}
     assert all(isinstance(generator, Generator) for generator in generators)
+
+
+def test_another_way_of_sampling_has_another_name(weights: Path, monkeypatch: pytest.MonkeyPatch):
+    before = RGBDGenerator(weights, steps=2).name
+    monkeypatch.setattr(generator_module, "SAMPLING", generator_module.SAMPLING + 1)
+    after = RGBDGenerator(weights, steps=2).name
+    assert before != after
+    assert before.split(":")[::3] == after.split(":")[::3]  # the weights' name and the steps stay readable
 
 
 @pytest.mark.parametrize("steps", [0, 65, -1])

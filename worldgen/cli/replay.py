@@ -71,5 +71,5 @@ class Replay:
             found.append(generator.name)
         raise ValueError(
             f"{self.world} was made with {recorded} and cannot be replayed with {' or '.join(found)}; "
-            "name the weights it was made with: --model FILE"
+            "name the weights it was made with (--model FILE), or use the version of worldgen that made it"
         )
