@@ -168,6 +168,7 @@ def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
         "width": str(config.width),
         "depth": str(config.depth),
         "head_width": str(config.head_width),
+        "cameras": config.cameras,
         "size": str(size),
     }
     tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
@@ -193,6 +194,7 @@ def load_model(path: Path) -> tuple[RGBDModel, int]:
             width=int(header["width"]),
             depth=int(header["depth"]),
             head_width=int(header["head_width"]),
+            cameras=header.get("cameras", "prope"),
         )
         with torch.device("meta"):
             model = RGBDModel(config)  # no memory yet: a header may claim any size

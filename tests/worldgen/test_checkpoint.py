@@ -119,3 +119,19 @@ def test_a_checkpoint_that_lacks_weights_is_refused(saved: tuple[Path, Run], tmp
     save_file(tensors, path, header)
     with pytest.raises(CheckpointMismatch, match="holds other weights"):
         load_checkpoint(path, fresh(), config=CONFIG)
+
+
+def test_a_checkpoint_from_before_a_size_had_a_name_means_its_default(
+    saved: tuple[Path, Run], tmp_path: Path
+):
+    path, run = saved[0], fresh()
+    with safe_open(path, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    recipe = json.loads(header["config"])
+    del recipe["model"]["cameras"]
+    old = tmp_path / "old.safetensors"
+    save_file(tensors, old, {**header, "config": json.dumps(recipe)})
+    load_checkpoint(old, run, config=CONFIG)
+    absolute = dataclasses.replace(CONFIG.model, cameras="absolute")
+    with pytest.raises(CheckpointMismatch, match="another model"):
+        load_checkpoint(old, run, config=dataclasses.replace(CONFIG, model=absolute))

@@ -67,6 +67,12 @@ def test_saving_leaves_one_file_and_reading_it_changes_nothing(weights: Path, tm
     assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
 
 
+def test_weights_that_do_not_say_how_they_see_cameras_see_them_by_projections(weights: Path, tmp_path: Path):
+    path = broken(weights, tmp_path / "old.safetensors", header={"cameras": ""})
+    assert load_model(path)[0].config == load_model(weights)[0].config
+    assert load_model(path)[0].config.cameras == "prope"
+
+
 def broken(weights: Path, path: Path, *, drop: str = "", header: dict[str, str] | None = None) -> Path:
     """A copy of the weights that lacks a tensor or has other entries in its header ("" removes one)."""
     with safe_open(weights, framework="pt") as file:
@@ -90,6 +96,8 @@ def broken(weights: Path, path: Path, *, drop: str = "", header: dict[str, str] 
         {"head_width": "0"},
         {"depth": "8"},
         {"depth": "2"},
+        {"cameras": "plucker"},
+        {"cameras": "absolute"},
     ],
     ids=str,
 )

@@ -171,3 +171,34 @@ def test_a_block_splits_heads_as_its_matrix_says():
         for head in range(WIDTH // HEAD_WIDTH):
             start = part * WIDTH + head * HEAD_WIDTH
             torch.testing.assert_close(found[0, 1, 4, head], flat[start : start + HEAD_WIDTH])
+
+
+def test_routing_to_every_frame_is_dense_and_to_fewer_is_not():
+    made, views = trunk(depth=8), random_views(b=2, f=5, seed=1)
+    x, embedded = inputs(b=2, f=5)
+    recall = remembered(made, x[:, :4], embedded[:, :4], views[:4])
+    dense = run(made, x[:, 4:], embedded[:, 4:], views[4:], links=((),), recall=recall)
+    for routed, is_dense in ((4, True), (9, True), (2, False)):
+        out, _ = made(
+            x[:, 4:],
+            embedded[:, 4:],
+            views=views[4:],
+            grid=GRID,
+            links=((),),
+            recall=recall,
+            routed=routed,
+        )
+        assert torch.equal(out, dense) == is_dense
+
+
+def test_what_is_routed_does_not_depend_on_the_order_of_the_frames():
+    made, views = trunk(depth=8), random_views(b=1, f=4, seed=1)
+    x, embedded = inputs(b=1, f=4)
+    answers = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        recall = remembered(made, x[:, order], embedded[:, order], views[order])
+        out, _ = made(
+            x[:, 3:], embedded[:, 3:], views=views[3:], grid=GRID, links=((),), recall=recall, routed=1
+        )
+        answers.append(out)
+    torch.testing.assert_close(*answers, atol=1e-5, rtol=0)

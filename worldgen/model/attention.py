@@ -1,13 +1,14 @@
-"""Attention between frames through relative cameras: PRoPE.
+"""Attention between frames through relative cameras: PRoPE, and two others to compare it with.
 
 Room: worldgen. Keys and values are kept raw and transformed when they are read, relative to the
 camera that asks, so a change of world origin changes nothing (algorithms A3.3 and A3.4, after
-"Cameras as Relative Positional Encoding", Li et al. 2025).
+"Cameras as Relative Positional Encoding", Li et al. 2025; CaPE after EscherNet, Kong et al. 2024).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,11 @@ REFERENCE_GRID = 16.0
 
 MAX_DISTANCE = 20.0
 """Relative camera positions are clamped to this many scene units (A3.5)."""
+
+CameraCode = Literal["prope", "cape", "absolute"]
+"""How attention learns of cameras. "prope": projections between frames, on queries, keys and values. "cape":
+poses between frames, on queries and keys. "absolute": not at all; the pose of each frame in the world is
+added to its tokens, once a frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +141,28 @@ class Codes:
     sin: Float[Tensor, "s c"]
     """Their signed sines; negated they rotate back."""
 
+    moves_values: bool = True
+    """Whether what is taken from a frame is brought from its camera to the one that asks."""
+
 
 def codes_of(
-    views: Views, *, reference: Float[Tensor, "b 4 4"], grid: tuple[int, int], head_width: int
+    views: Views,
+    *,
+    reference: Float[Tensor, "b 4 4"],
+    grid: tuple[int, int],
+    head_width: int,
+    cameras: CameraCode = "prope",
 ) -> Codes:
-    """PRoPE matrices and rotary angles for frames on a ``grid`` (rows, columns) of tokens."""
+    """Camera matrices and rotary angles for frames on a ``grid`` (rows, columns) of tokens."""
+    cos, sin = rope(grid, channels=head_width // 2, device=views.w2c.device)
+    if cameras == "absolute":
+        same = torch.eye(4, device=cos.device).expand(*views.w2c.shape)
+        return Codes(into=same, out_of=same, cos=cos, sin=sin, moves_values=False)
+    if cameras == "cape":
+        plain = torch.tensor([1.0, 1.0, 0.0, 0.0], device=cos.device).expand(*views.K_norm.shape)
+        views = Views(w2c=views.w2c, K_norm=plain)
     into, out_of = projections(views, reference=reference)
-    cos, sin = rope(grid, channels=head_width // 2, device=into.device)
-    return Codes(into=into, out_of=out_of, cos=cos, sin=sin)
+    return Codes(into=into, out_of=out_of, cos=cos, sin=sin, moves_values=cameras == "prope")
 
 
 def applied(

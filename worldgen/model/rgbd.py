@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worldgen.model.attention import Views
+from worldgen.model.attention import CameraCode, Views
 from worldgen.model.layers import TIME_FEATURES, Finish, ResidualBlock, time_features
 from worldgen.model.trunk import Links, Recall, Trunk
 
@@ -24,6 +25,9 @@ IMAGE_CHANNELS = 4
 
 CONDITION_CHANNELS = 11
 """RGB 3, depth code 1, mask of RGB 1, mask of depth 1, confidence 1, rays 2, offset of the point 2."""
+
+POSE_NUMBERS = 16
+"""A camera's place in the world as an absolute code: 12 of its pose, 4 of its lens."""
 
 TOKEN_PIXELS = 8
 """A token stands for a square of this many pixels."""
@@ -48,7 +52,14 @@ class ModelConfig:
     head_width: int = 64
     """Channels of an attention head; a multiple of 8 (PRoPE)."""
 
+    cameras: str = "prope"
+    """How attention learns of cameras; a :data:`worldgen.model.attention.CameraCode`."""
+
     def __post_init__(self) -> None:
+        if self.cameras not in get_args(CameraCode):
+            raise ValueError(
+                f"cameras must be one of {', '.join(get_args(CameraCode))}, got {self.cameras!r}"
+            )
         if min(*self.levels, self.width, self.depth, self.head_width, 1) < 1:
             raise ValueError(f"the sizes of a model are positive, got {self}")
         if 2 ** (len(self.levels) + 1) != TOKEN_PIXELS:
@@ -74,7 +85,9 @@ class RGBDModel(nn.Module):
         self.stem = nn.Conv2d(4 * (IMAGE_CHANNELS + CONDITION_CHANNELS), first, 3, padding=1)
         self.encode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(widths))
-        self.trunk = Trunk(config.width, depth=config.depth, head_width=config.head_width)
+        cameras = cast("CameraCode", config.cameras)
+        self.trunk = Trunk(config.width, depth=config.depth, head_width=config.head_width, cameras=cameras)
+        self.pose = nn.Linear(POSE_NUMBERS, config.width) if config.cameras == "absolute" else None
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in pairwise(widths))
         self.decode = nn.ModuleList(ResidualBlock(c, embedding=config.width) for c in config.levels)
         self.last = nn.Conv2d(first, 4 * IMAGE_CHANNELS, 3, padding=1)
@@ -91,6 +104,7 @@ class RGBDModel(nn.Module):
         views: Views,
         links: Links | None = None,
         recall: Recall | None = None,
+        routed: int | None = None,
     ) -> Float[Tensor, "b f 4 h w"]:
         """Predict the clean frames behind ``x`` at noise levels ``t`` (0 clean, 1 noise).
 
@@ -101,8 +115,11 @@ class RGBDModel(nn.Module):
             views: cameras of the frames.
             links: for each frame the earlier frames it attends to; none where not given.
             recall: remembered frames that every frame attends to.
+            routed: frames that each token attends to at most, besides its own; all where not given.
         """
-        tokens, skips, _ = self._related(x, t, condition=condition, views=views, links=links, recall=recall)
+        tokens, skips, _ = self._related(
+            x, t, condition=condition, views=views, links=links, recall=recall, routed=routed
+        )
         embedded = self._embedded(t)
         change = self._decoded(tokens, skips, embedded)
         return self._finished(change, condition, embedded).view(x.shape)
@@ -128,6 +145,7 @@ class RGBDModel(nn.Module):
         views: Views,
         links: Links | None,
         recall: Recall | None,
+        routed: int | None = None,
     ) -> tuple[Float[Tensor, "n d rows columns"], list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Tokens as a small image, the skips, and the raw keys and values of every memory block."""
         b, f, _, h, w = x.shape
@@ -142,6 +160,9 @@ class RGBDModel(nn.Module):
         image, skips = self._encoded(inputs, embedded)
         rows, columns = image.shape[-2:]
         tokens = image.permute(0, 2, 3, 1).reshape(b, f, rows * columns, -1)
+        if self.pose is not None:
+            pose = torch.cat([views.w2c[..., :3, :].flatten(2), views.K_norm], dim=-1)
+            tokens = tokens + self.pose(pose.to(tokens.dtype))[:, :, None]
         tokens, kept = self.trunk(
             tokens,
             embedded.view(b, f, -1),
@@ -149,6 +170,7 @@ class RGBDModel(nn.Module):
             grid=(rows, columns),
             links=links,
             recall=recall,
+            routed=routed,
         )
         return tokens.reshape(b * f, rows, columns, -1).permute(0, 3, 1, 2), skips, kept
 

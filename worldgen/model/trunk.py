@@ -15,7 +15,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worldgen.model.attention import Codes, Views, applied, attend, codes_of, joined, rope, rotated
+from worldgen.model.attention import (
+    CameraCode,
+    Codes,
+    Views,
+    applied,
+    attend,
+    codes_of,
+    joined,
+    rope,
+    rotated,
+)
+from worldgen.model.routing import routed_attend
 
 MEMORY_EVERY = 4
 """One block in so many looks beyond its own frame."""
@@ -107,10 +118,12 @@ def between_frames(
     codes: Codes,
     links: Links,
     recalled: tuple[Float[Tensor, "b m s n c"], Float[Tensor, "b m s n c"]] | None,
+    routed: int | None = None,
 ) -> Float[Tensor, "b f s n c"]:
-    """Attention of every frame to itself, to its links and to what is recalled, through PRoPE.
+    """Attention of every frame to itself, to its links and to what is recalled, through their cameras.
 
-    ``codes`` covers the frames first, then the recalled ones.
+    ``codes`` covers the frames first, then the recalled ones. With ``routed`` every token attends to so many
+    frames besides its own (:mod:`worldgen.model.routing`).
     """
     frames = q.shape[1]
     if recalled is not None:
@@ -118,21 +131,28 @@ def between_frames(
     into, out_of = codes.into[:, :frames], codes.out_of
     q = applied(q, into.mT, cos=codes.cos, sin=codes.sin)
     k = applied(k, out_of, cos=codes.cos, sin=codes.sin)
-    v = applied(v, out_of, cos=codes.cos, sin=codes.sin)
+    if codes.moves_values:
+        v = applied(v, out_of, cos=codes.cos, sin=codes.sin)
     outputs = []
     for i in range(frames):
-        seen = [i, *links[i], *range(frames, k.shape[1])]
-        keys, values = (torch.cat([part[:, j] for j in seen], dim=1) for part in (k, v))
+        past = [*links[i], *range(frames, k.shape[1])]
+        if routed is not None and len(past) > routed:
+            own, history = (k[:, i], v[:, i]), (k[:, past], v[:, past])
+            outputs.append(routed_attend(q[:, i], own, history, keep=routed))
+            continue
+        keys, values = (torch.cat([part[:, j] for j in (i, *past)], dim=1) for part in (k, v))
         outputs.append(attend(q[:, i], keys, values))
-    return applied(torch.stack(outputs, dim=1), into, cos=codes.cos, sin=-codes.sin)
+    taken = torch.stack(outputs, dim=1)
+    return applied(taken, into, cos=codes.cos, sin=-codes.sin) if codes.moves_values else taken
 
 
 class Trunk(nn.Module):
     """A stack of blocks; every fourth one attends beyond its own frame."""
 
-    def __init__(self, width: int, *, depth: int, head_width: int):
+    def __init__(self, width: int, *, depth: int, head_width: int, cameras: CameraCode = "prope"):
         super().__init__()
         self.head_width = head_width
+        self.cameras: CameraCode = cameras
         self.blocks = nn.ModuleList(Block(width, head_width=head_width) for _ in range(depth))
 
     def forward(
@@ -144,10 +164,17 @@ class Trunk(nn.Module):
         grid: tuple[int, int],
         links: Links,
         recall: Recall | None,
+        routed: int | None = None,
     ) -> tuple[Float[Tensor, "b f s d"], list[tuple[Tensor, Tensor]]]:
         """Return the new tokens and the raw keys and values of every memory block."""
         everyone = views if recall is None else joined([views, recall.views])
-        codes = codes_of(everyone, reference=views.w2c[:, -1], grid=grid, head_width=self.head_width)
+        codes = codes_of(
+            everyone,
+            reference=views.w2c[:, -1],
+            grid=grid,
+            head_width=self.head_width,
+            cameras=self.cameras,
+        )
         cos, sin = rope(grid, channels=self.head_width, device=x.device)
         alone = partial(within_frames, cos=cos, sin=sin)
         kept: list[tuple[Tensor, Tensor]] = []
@@ -156,7 +183,7 @@ class Trunk(nn.Module):
                 x, _ = block(x, embedded, meet=alone)
                 continue
             recalled = None if recall is None else (recall.keys[len(kept)], recall.values[len(kept)])
-            together = partial(between_frames, codes=codes, links=links, recalled=recalled)
+            together = partial(between_frames, codes=codes, links=links, recalled=recalled, routed=routed)
             x, pair = block(x, embedded, meet=together)
             kept.append(pair)
         return x, kept

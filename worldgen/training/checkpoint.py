@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from worldgen.model.rgbd import RGBDModel
+from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.training.config import TrainConfig
 
 
@@ -75,10 +75,11 @@ def load_checkpoint(path: Path, run: Run, *, config: TrainConfig) -> Progress:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = json.loads(header["config"])["model"]
+        model = json.dumps({**dataclasses.asdict(ModelConfig()), **model})  # older ones lack newer keys
         progress = Progress(**json.loads(header["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointMismatch(f"{path} is no training checkpoint: {error!r}") from error
-    if model != json.loads(json.dumps(dataclasses.asdict(config.model))):
+    if model != json.dumps(dataclasses.asdict(config.model)):
         raise CheckpointMismatch(f"{path} belongs to another model; give its configuration or a new folder")
     try:
         run.model.load_state_dict(_below(tensors, "model."))
