@@ -21,7 +21,7 @@ from torch import Tensor
 from render.frames import Frames
 from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
 from worldgen.flow import bent, levels, sample
-from worldgen.model.attention import views_of
+from worldgen.model.attention import Views, views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
 from worldgen.settle import settled
@@ -29,6 +29,7 @@ from worldgen.settle import settled
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "tiny"
 MAX_WEIGHTS_BYTES = 1 << 30
+CPU = torch.device("cpu")
 
 SAMPLING = 1
 """Raised whenever the same weights and arguments give other frames than before: a path that was begun with
@@ -67,44 +68,72 @@ class Generator(Protocol):
 class RGBDGenerator:
     """Our model behind the protocol: flow matching in a few steps."""
 
-    def __init__(self, weights: Path | str = DEFAULT_WEIGHTS, *, steps: int = 4, shift: float = 1.0):
+    def __init__(
+        self,
+        weights: Path | str = DEFAULT_WEIGHTS,
+        *,
+        steps: int = 4,
+        shift: float = 1.0,
+        routed: int | None = None,
+        device: torch.device | str | None = None,
+    ):
         """Load weights.
 
         Args:
             weights: a safetensors file, or the name of weights that ship with the package.
             steps: evaluations of the model a frame, 1 to 64.
             shift: above 1, more of the steps are spent near noise (A7.3).
+            routed: of the recalled frames, how many each token attends to (A6.3); all where not given.
+            device: where the model runs; a CUDA device if there is one, else the CPU. What goes in and comes
+                out is on the CPU, and the noise is drawn there.
         """
         if not 1 <= steps <= 64:
             raise ValueError(f"steps must lie between 1 and 64, got {steps}")
+        if routed is not None and routed < 1:
+            raise ValueError(f"a token attends to at least one recalled frame, got routed = {routed}")
         self._grid = bent(levels(steps, shift=shift))
         path = weights_path(weights)
-        self._model, self.size = load_model(path)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model, self.size = load_model(path, device=self.device)
         self._recalled: OrderedDict[bytes, Recall] = OrderedDict()
         sampler = f"{steps}" if shift == 1.0 else f"{steps}/{shift:g}"
-        self.name = f"rgbd:{self._model.config.name}:{_digest(path)[:16]}:{sampler}"
+        if routed is not None:
+            sampler += f"/r{routed}"
+        self._routed = routed
+        self.name = f"rgbd:{self.model.config.name}:{_digest(path)[:16]}:{sampler}"
 
     @torch.no_grad()
     def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
         """See :class:`Generator`."""
         condition = channels_of(known, units)
-        views = views_of(known.cameras, scale=units.scale)
         rng = torch.Generator().manual_seed(seed)
         n, h, w = known.depth.shape[:3]
         noise = torch.randn((1, n, 4, h, w), generator=rng)
-        with _threads():
+        with _suited(self.device):
             remembered = None
             if recall is not None and len(recall):
                 remembered = Recall.joined(
                     [self._remembered(recall[i : i + 1], units) for i in range(len(recall))]
                 )
-            images = sample(
-                lambda x, t: self._model(x, t, condition=condition, views=views, recall=remembered),
-                noise,
-                grid=self._grid,
-                imagined=_imagined(condition),
-            )
+            images = self._sampled(noise, condition, views_of(known.cameras, scale=units.scale), remembered)
         return frames_of(settled(images, condition), known.cameras, units)
+
+    def _sampled(
+        self,
+        noise: Float[Tensor, "1 n 4 h w"],
+        condition: Float[Tensor, "1 n 11 h w"],
+        views: Views,
+        recall: Recall | None,
+    ) -> Float[Tensor, "1 n 4 h w"]:
+        """From noise to images, there and back where the model lives elsewhere."""
+        known, there = condition.to(self.device), views.to(self.device)
+        images = sample(
+            lambda x, t: self.model(x, t, condition=known, views=there, recall=recall, routed=self._routed),
+            noise.to(self.device),
+            grid=self._grid,
+            imagined=_imagined(known),
+        )
+        return images.cpu()
 
     def _remembered(self, frame: Frames, units: SceneUnits) -> Recall:
         """Keys and values of one frame; those of frames recalled lately are still there."""
@@ -113,10 +142,10 @@ class RGBDGenerator:
             digest.update(tensor.contiguous().numpy().data)
         key = digest.digest()
         if key not in self._recalled:
-            self._recalled[key] = self._model.remember(
-                images_of(frame, units),
-                condition=channels_of(known_pictures(frame), units),
-                views=views_of(frame.cameras, scale=units.scale),
+            self._recalled[key] = self.model.remember(
+                images_of(frame, units).to(self.device),
+                condition=channels_of(known_pictures(frame), units).to(self.device),
+                views=views_of(frame.cameras, scale=units.scale).to(self.device),
             )
             if len(self._recalled) > REMEMBERED_FRAMES:
                 self._recalled.popitem(last=False)
@@ -125,18 +154,20 @@ class RGBDGenerator:
 
 
 @contextmanager
-def _threads() -> Iterator[None]:
-    """Run the model on the torch threads that suit it.
+def _suited(device: torch.device) -> Iterator[None]:
+    """Run the model as it suits a device, and the same way every time.
 
-    In bfloat16 a frame is a thousand small operations: two threads that sleep between them are slower
-    than one, two that spin are ten times slower as soon as another process wants a core. In float32 the
-    operations are long enough to share.
+    On a CPU in bfloat16 a frame is a thousand small operations: two threads that sleep between them are
+    slower than one, two that spin are ten times slower as soon as another process wants a core. In float32
+    the operations are long enough to share. On a CUDA device only convolutions that always add up in the same
+    order are taken.
     """
     before = torch.get_num_threads()
-    if compute_dtype(torch.device("cpu")) == torch.bfloat16:
+    if device.type == "cpu" and compute_dtype(device) == torch.bfloat16:
         torch.set_num_threads(1)
     try:
-        yield
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -178,8 +209,8 @@ def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
     temporary.replace(path)
 
 
-def load_model(path: Path) -> tuple[RGBDModel, int]:
-    """Read weights; the model computes in bfloat16 where the machine multiplies it in hardware.
+def load_model(path: Path, *, device: torch.device = CPU) -> tuple[RGBDModel, int]:
+    """Read weights; the model computes in bfloat16 where the device multiplies it in hardware.
 
     Returns:
         The model in evaluation mode, and the pixels a side that it was trained for.
@@ -206,8 +237,8 @@ def load_model(path: Path) -> tuple[RGBDModel, int]:
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise ValueError(f"{path} holds NaN or infinite weights; train or fetch it again")
     model.requires_grad_(requires_grad=False).eval()
-    dtype = compute_dtype(torch.device("cpu"))
-    return model.to(dtype).to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
+    model = model.to(device, compute_dtype(device))
+    return model.to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:

@@ -150,6 +150,19 @@ def test_what_is_recalled_changes_the_picture(weights: Path, walk: Frames):
     assert not any(same(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
 
 
+def test_routing_to_fewer_frames_than_are_recalled_changes_the_picture_and_the_name(
+    weights: Path, walk: Frames
+):
+    known, past = nothing_known(walk[2:3].cameras), walk[:2]
+    dense, to_both, to_one = (RGBDGenerator(weights, steps=2, routed=routed) for routed in (None, 2, 1))
+    pictures = [g(known, past, units=UNITS, seed=0).rgb for g in (dense, to_both, to_one)]
+    assert torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
+    assert len({g.name for g in (dense, to_both, to_one)}) == 3
+    with pytest.raises(ValueError, match="routed = 0"):
+        RGBDGenerator(weights, routed=0)
+
+
 def test_a_frame_recalled_again_is_not_read_again_and_changes_nothing(weights: Path, walk: Frames):
     known, units = nothing_known(walk.cameras[2:]), UNITS
     fresh, used = RGBDGenerator(weights, steps=1), RGBDGenerator(weights, steps=1)
@@ -196,3 +209,13 @@ def test_another_way_of_sampling_has_another_name(weights: Path, monkeypatch: py
 def test_impossible_numbers_of_steps_are_refused(weights: Path, steps: int):
     with pytest.raises(ValueError, match="between 1 and 64"):
         RGBDGenerator(weights, steps=steps)
+
+
+@pytest.mark.gpu
+def test_a_cuda_device_draws_what_the_cpu_draws_and_the_same_every_time(weights: Path, walk: Frames):
+    on_cuda, on_cpu = (RGBDGenerator(weights, steps=2, device=device) for device in ("cuda", "cpu"))
+    known = known_pictures(walk[2:])
+    first, again, expected = (g(known, walk[:2], units=UNITS, seed=1) for g in (on_cuda, on_cuda, on_cpu))
+    assert same(first, again)
+    assert first.rgb.device.type == "cpu"
+    assert (first.rgb - expected.rgb).abs().mean() < 0.02  # bfloat16 against float32 or bfloat16

@@ -43,6 +43,10 @@ class Views:
         """A subset of the frames; the batch stays."""
         return Views(w2c=self.w2c[:, index], K_norm=self.K_norm[:, index])
 
+    def to(self, device: torch.device) -> Views:
+        """The same views on another device."""
+        return Views(w2c=self.w2c.to(device), K_norm=self.K_norm.to(device))
+
 
 def views_of(cameras: Cameras, *, scale: float) -> Views:
     """One clip of cameras, as a batch of one; ``scale`` is the scene's unit in world units."""

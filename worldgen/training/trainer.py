@@ -248,9 +248,10 @@ def _computed(
     """The model's answer where it lives, as exact as it is fast there."""
     device = next(model.parameters()).device
     dtype = compute_dtype(device)
-    there = Views(w2c=views.w2c.to(device), K_norm=views.K_norm.to(device))
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        return model(x.to(device), t.to(device), condition=condition.to(device), views=there, links=links)
+        return model(
+            x.to(device), t.to(device), condition=condition.to(device), views=views.to(device), links=links
+        )
 
 
 def is_resampled(config: TrainConfig, progress: Progress, *, rng: torch.Generator) -> bool:
