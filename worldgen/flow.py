@@ -103,16 +103,46 @@ def sample(
         imagined: 1 where changes are carried on, 0 for Euler steps: what is known is hardly soft, and
             the change is mostly the model's error. Everywhere, if it is None.
     """
-    x, before, last = noise, 1.0, None
-    share = coarseness(len(grid) - 1) * (1.0 if imagined is None else imagined)
+    x, last = noise, None
+    share = carried(grid, imagined)
     for t, t_next in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
         predicted = denoise(x, torch.full(x.shape[:2], t, device=x.device))
-        clean = predicted
-        if last is not None:
-            clean = predicted + share * (_lead(before, t, t_next) * (predicted - last))
-        x = clean + (t_next / t) * (x - clean)
-        before, last = t, predicted
+        x = stepped(x, predicted, t=t, t_next=t_next, last=last, share=share)
+        last = (t, predicted)
     return x
+
+
+def carried(
+    grid: Float[Tensor, " n"], imagined: Float[Tensor, "b f c h w"] | None
+) -> Float[Tensor, "b f c h w"] | float:
+    """How much of a change of the prediction is carried on over a step; see :func:`sample`."""
+    return coarseness(len(grid) - 1) * (1.0 if imagined is None else imagined)
+
+
+def stepped(
+    x: Float[Tensor, "b f c h w"],
+    predicted: Float[Tensor, "b f c h w"],
+    *,
+    t: float,
+    t_next: float,
+    last: tuple[float, Float[Tensor, "b f c h w"]] | None,
+    share: Float[Tensor, "b f c h w"] | float,
+) -> Float[Tensor, "b f c h w"]:
+    """One step of :func:`sample`, from level ``t`` to ``t_next``.
+
+    Args:
+        x: frames at level ``t``.
+        predicted: what the model says is behind them.
+        t: at most 1, above ``t_next``.
+        t_next: at least 0.
+        last: level and prediction of the step before; None before the first one, which is Euler's.
+        share: how much of the change between the two is carried on.
+    """
+    clean = predicted
+    if last is not None:
+        before, earlier = last
+        clean = predicted + share * (_lead(before, t, t_next) * (predicted - earlier))
+    return clean + (t_next / t) * (x - clean)
 
 
 def _lead(before: float, t: float, t_next: float) -> float:

@@ -19,11 +19,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from render.frames import Frames
-from worldgen.conditions import Known, SceneUnits, channels_of, frames_of, images_of, known_pictures
+from worldgen.conditions import (
+    Known,
+    SceneUnits,
+    channels_of,
+    frames_of,
+    images_of,
+    known_pictures,
+    nothing_known,
+)
 from worldgen.flow import bent, levels, sample
-from worldgen.model.attention import Views, views_of
+from worldgen.history import CONDITIONAL, Context, Guidance, noise_like
+from worldgen.joint import ClipDenoiser, Reader
+from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
+from worldgen.overlap import Overlap
+from worldgen.schedules import Schedule
 from worldgen.settle import settled
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -75,6 +87,9 @@ class RGBDGenerator:
         steps: int = 4,
         shift: float = 1.0,
         routed: int | None = None,
+        schedule: Schedule | Overlap | None = None,
+        guidance: Guidance = CONDITIONAL,
+        context: Context = Context(),  # noqa: B008 (frozen)
         device: torch.device | str | None = None,
     ):
         """Load weights.
@@ -84,6 +99,11 @@ class RGBDGenerator:
             steps: evaluations of the model a frame, 1 to 64.
             shift: above 1, more of the steps are spent near noise (A7.3).
             routed: of the recalled frames, how many each token attends to (A6.3); all where not given.
+            schedule: how the frames of a call are sampled together, each seeing those before it; where
+                None, at once and without seeing each other.
+            guidance: how far frames are pushed towards what they recall and see; each of its distinct
+                showings costs an evaluation a step.
+            context: how finished frames are shown.
             device: where the model runs; a CUDA device if there is one, else the CPU. What goes in and comes
                 out is on the CPU, and the noise is drawn there.
         """
@@ -91,61 +111,91 @@ class RGBDGenerator:
             raise ValueError(f"steps must lie between 1 and 64, got {steps}")
         if routed is not None and routed < 1:
             raise ValueError(f"a token attends to at least one recalled frame, got routed = {routed}")
+        if isinstance(schedule, Schedule):
+            schedule.matrix(steps, 1)  # refuses a delay that does not fit
         self._grid = bent(levels(steps, shift=shift))
+        self._schedule, self._guidance, self._context = schedule, guidance, context
         path = weights_path(weights)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.size = load_model(path, device=self.device)
         self._recalled: OrderedDict[bytes, Recall] = OrderedDict()
         sampler = f"{steps}" if shift == 1.0 else f"{steps}/{shift:g}"
-        if routed is not None:
-            sampler += f"/r{routed}"
+        extras = (
+            schedule,
+            guidance if guidance != CONDITIONAL else None,
+            context if context != Context() else None,
+        )
+        sampler += "".join(f":{extra.label}" for extra in extras if extra is not None)
+        sampler += "" if routed is None else f":routed{routed}"
         self._routed = routed
         self.name = f"rgbd:{self.model.config.name}:{_digest(path)[:16]}:{sampler}"
 
-    @torch.no_grad()
     def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
         """See :class:`Generator`."""
-        condition = channels_of(known, units)
-        rng = torch.Generator().manual_seed(seed)
         n, h, w = known.depth.shape[:3]
-        noise = torch.randn((1, n, 4, h, w), generator=rng)
+        noise = torch.randn((1, n, 4, h, w), generator=torch.Generator().manual_seed(seed))
+        return self.imagine(known, recall, units=units, noise=noise)
+
+    @torch.no_grad()
+    def imagine(
+        self, known: Known, recall: Frames | None, *, units: SceneUnits, noise: Float[Tensor, "1 n 4 h w"]
+    ) -> Frames:
+        """Imagine the views of ``known`` from ``noise``, which is standard normal in every number."""
+        condition = channels_of(known, units)
+
+        def finish(i: int, image: Tensor) -> Reader:
+            one = settled(image.cpu(), condition[:, i : i + 1])
+            return self._reader(frames_of(one, known.cameras[i : i + 1], units), units)
+
+        denoise = ClipDenoiser(
+            self.model,
+            condition=condition.to(self.device),
+            views=views_of(known.cameras, scale=units.scale).to(self.device),
+            recalled=[] if recall is None else [self._reader(recall[[i]], units) for i in range(len(recall))],
+            finish=finish,
+            guidance=self._guidance,
+            linked=self._schedule is not None,
+            routed=self._routed,
+        )
         with _suited(self.device):
-            remembered = None
-            if recall is not None and len(recall):
-                remembered = Recall.joined(
-                    [self._remembered(recall[i : i + 1], units) for i in range(len(recall))]
-                )
-            images = self._sampled(noise, condition, views_of(known.cameras, scale=units.scale), remembered)
+            images = self._sampled(
+                denoise, noise.to(self.device), imagined=_imagined(condition).to(self.device)
+            ).cpu()
         return frames_of(settled(images, condition), known.cameras, units)
 
     def _sampled(
         self,
+        denoise: ClipDenoiser,
         noise: Float[Tensor, "1 n 4 h w"],
-        condition: Float[Tensor, "1 n 11 h w"],
-        views: Views,
-        recall: Recall | None,
+        *,
+        imagined: Float[Tensor, "1 n 4 h w"],
     ) -> Float[Tensor, "1 n 4 h w"]:
-        """From noise to images, there and back where the model lives elsewhere."""
-        known, there = condition.to(self.device), views.to(self.device)
-        images = sample(
-            lambda x, t: self.model(x, t, condition=known, views=there, recall=recall, routed=self._routed),
-            noise.to(self.device),
-            grid=self._grid,
-            imagined=_imagined(known),
-        )
-        return images.cpu()
+        if self._schedule is not None:
+            return self._schedule.sample(denoise, noise, grid=self._grid, imagined=imagined)
+        every = list(range(noise.shape[1]))
+        return sample(lambda x, t: denoise(x, t, every), noise, grid=self._grid, imagined=imagined)
 
-    def _remembered(self, frame: Frames, units: SceneUnits) -> Recall:
-        """Keys and values of one frame; those of frames recalled lately are still there."""
+    def _reader(self, frame: Frames, units: SceneUnits) -> Reader:
+        return lambda history: self._remembered(frame, units, self._context.at(history))
+
+    def _remembered(self, frame: Frames, units: SceneUnits, context: Context) -> Recall:
+        """Keys and values of one frame; those of frames recalled lately are still there.
+
+        A frame that is shown with noise is shown as the model meets others on their way: nothing is said
+        to be known of it, or the picture beside it would tell what the noise hides.
+        """
         digest = hashlib.blake2b(repr(units).encode(), digest_size=16)
         for tensor in (frame.rgb, frame.depth, frame.valid, frame.cameras.K, frame.cameras.w2c):
             digest.update(tensor.contiguous().numpy().data)
-        key = digest.digest()
+        key = digest.digest() + context.label.encode()
         if key not in self._recalled:
+            known = nothing_known(frame.cameras) if context.level else known_pictures(frame)
+            image = images_of(frame, units)
             self._recalled[key] = self.model.remember(
-                images_of(frame, units).to(self.device),
-                condition=channels_of(known_pictures(frame), units).to(self.device),
+                context.shown(image, noise_like(image, key=key)).to(self.device),
+                condition=channels_of(known, units).to(self.device),
                 views=views_of(frame.cameras, scale=units.scale).to(self.device),
+                level=context.level,
             )
             if len(self._recalled) > REMEMBERED_FRAMES:
                 self._recalled.popitem(last=False)

@@ -125,10 +125,18 @@ class RGBDModel(nn.Module):
         return self._finished(change, condition, embedded).view(x.shape)
 
     def remember(
-        self, x: Float[Tensor, "b f 4 h w"], *, condition: Float[Tensor, "b f 11 h w"], views: Views
+        self,
+        x: Float[Tensor, "b f 4 h w"],
+        *,
+        condition: Float[Tensor, "b f 11 h w"],
+        views: Views,
+        level: float = 0.0,
     ) -> Recall:
-        """Keys and values of finished frames, each seen alone, so that they depend on nothing else."""
-        t = torch.zeros(x.shape[:2], device=x.device)
+        """Keys and values of finished frames, each seen alone, so that they depend on nothing else.
+
+        ``level`` is the noise level that ``x`` is shown at.
+        """
+        t = torch.full(x.shape[:2], level, device=x.device)
         _, _, kept = self._related(x, t, condition=condition, views=views, links=None, recall=None)
         return Recall(keys=[k for k, _ in kept], values=[v for _, v in kept], views=views)
 
