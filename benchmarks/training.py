@@ -1,6 +1,8 @@
-"""What training costs: rendering a frame of a clip, and the operations of the model's passes over it.
+"""What training costs: rendering a frame of a clip, and the operations of the passes over it.
 
-    python benchmarks/training.py
+Claim: on a CPU core the passes of a frame take longer than its clip; at 100 TFLOP/s its clip takes a worker
+50 to 90 times longer than the passes of ``small``, so a GPU wants many workers. Run from the root of the
+repository: ``python -m benchmarks.training``.
 
 AMD EPYC, 1 core, torch 2.13, beside other work; time of the processor, mean of 8 clips of 4 frames:
 
