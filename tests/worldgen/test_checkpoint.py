@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.oracles.small_models import SMALL
 from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.config import Stage, TrainConfig
-from worldgen.training.trainer import begun
+from worldgen.training.run import begun
 
 CONFIG = TrainConfig(model=SMALL, stages=(Stage(size=32, frames=8),))
 PROGRESS = Progress(step=3, frames=48, clips=12)

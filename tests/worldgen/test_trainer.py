@@ -21,17 +21,14 @@ from worldgen.model.rgbd import ModelConfig
 from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
 from worldgen.training.clips import Clip, clip_of
 from worldgen.training.config import Stage, TrainConfig
-from worldgen.training.trainer import (
-    CHECKPOINT,
+from worldgen.training.run import begun
+from worldgen.training.trainer import CHECKPOINT, TRAINED, Step, learning_rate, train
+from worldgen.training.update import (
+    GRADIENT_NORM,
     LINK_CHANCE,
-    TRAINED,
-    Step,
-    begun,
     is_resampled,
-    learning_rate,
     noise_levels,
     random_links,
-    train,
     update,
 )
 from worldgen.worlds import random_scene, random_walk_cameras, render
@@ -136,6 +133,21 @@ def test_a_batch_is_learned_by_heart():
     assert losses[-1] < 0.1 * losses[0]
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_long_gradients_are_shortened_and_their_length_is_told(scale: float, monkeypatch: pytest.MonkeyPatch):
+    def length(limit: float) -> tuple[float, float]:
+        monkeypatch.setattr("worldgen.training.update.GRADIENT_NORM", limit)
+        run = Run(model=perturbed_model(), average=perturbed_model(), optimizers=[])
+        clip = dataclasses.replace(smooth_clip(), images=scale * smooth_clip().images)
+        told = update(run, clip, rate=0.0, config=CONFIG, progress=after(0))["gradient_norm"]
+        gradients = [p.grad.flatten() for p in run.model.parameters() if p.grad is not None]
+        return told, float(torch.cat(gradients).double().norm())
+
+    told, unshortened = length(float("inf"))
+    assert told == pytest.approx(unshortened, rel=1e-4)
+    assert length(GRADIENT_NORM) == pytest.approx((told, min(told, GRADIENT_NORM)), rel=1e-4)
+
+
 def test_the_average_follows_the_weights():
     run, clip = begun(CONFIG, device=CPU), smooth_clip()
     before = copy.deepcopy(run.average.state_dict())
@@ -238,7 +250,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Step]]:
 
 
 def without_clock(steps: list[Step]) -> list[Step]:
-    return [dataclasses.replace(step, elapsed_s=0.0) for step in steps]
+    return [dataclasses.replace(step, elapsed_s=0.0, waited_s=0.0, is_saved=True) for step in steps]
 
 
 def test_training_reports_every_step_of_every_stage(whole: tuple[Path, list[Step]]):
@@ -248,6 +260,17 @@ def test_training_reports_every_step_of_every_stage(whole: tuple[Path, list[Step
     assert [step.progress.clips for step in steps] == [2, 4, 5, 6]
     assert [step.progress.step for step in steps] == [1, 2, 3, 4]
     assert [step.frames for step in steps] == [6, 6, 3, 3]
+    assert all(step.gradient_norm > 0.0 and step.waited_s >= 0.0 for step in steps)
+
+
+def test_steps_say_whether_they_were_saved(tmp_path: Path):
+    steps = train(CONFIG, tmp_path, device=CPU, save_every=3, workers=0)
+    assert [(step.is_saved, (tmp_path / CHECKPOINT).exists()) for step in steps] == [
+        (False, False),
+        (False, False),
+        (True, True),
+        (True, True),
+    ]
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole: tuple[Path, list[Step]], tmp_path: Path):

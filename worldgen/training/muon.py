@@ -4,6 +4,8 @@ Room: worldgen. After Jordan et al., "Muon: an optimizer for hidden layers in ne
 with the step length of "Muon is scalable for LLM training" (Liu et al. 2025, section 2.2). The one in
 torch always multiplies in bfloat16, which is a hundred times slower than float32 on a CPU that has no
 such instructions; ours computes in what the device is fast at, and takes all matrices of a shape at once.
+A direction is a property of the whole matrix: of sharded parameters every rank puts the matrices together,
+makes all of them orthogonal and applies its own rows, which costs less than to send the results.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldgen.generator import compute_dtype
+from worldgen.training.ranks import sharded_like, whole
 
 MOMENTUM = 0.95
 ITERATIONS = 5
@@ -55,11 +58,12 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                ahead = torch.stack([self._look_ahead(parameter) for parameter in parameters])
+                ahead = torch.stack([whole(self._look_ahead(parameter)) for parameter in parameters])
                 length = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
                 for parameter, direction in zip(parameters, orthogonalized(ahead), strict=True):
                     parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-                    parameter.add_(direction.to(parameter.dtype), alpha=-length)
+                    mine = sharded_like(direction.to(parameter.dtype), parameter)
+                    parameter.add_(mine, alpha=-length)
 
     def _look_ahead(self, parameter: nn.Parameter) -> Tensor:
         """Update the momentum of a parameter and return where it points next (Nesterov)."""

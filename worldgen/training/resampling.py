@@ -25,6 +25,7 @@ from worldgen.flow import noised, shifted
 from worldgen.model.attention import Views
 from worldgen.settle import settled
 from worldgen.training.clips import Clip
+from worldgen.training.ranks import ALONE, Ranks
 
 SHIFT = 0.6
 """Moves the levels towards clean (A6.1, Eq. 7): from far out a frame would come back as another one."""
@@ -34,17 +35,20 @@ Predict = Callable[[Tensor, Tensor, Tensor, Views], Tensor]
 
 
 @torch.no_grad()
-def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator) -> Clip:
+def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Ranks = ALONE) -> Clip:
     """The clip with what a cache of imagined frames shows wherever a cache of true ones was shown.
 
     Args:
         predict: the model; it may live on another device than the clip.
         clip: as the workers make it.
         rng: decides the noise, and the one level that the frames of a clip share.
+        ranks: whose clips these are; all draw for the whole batch.
     """
     b, f = clip.given.shape
-    level = shifted(torch.sigmoid(torch.randn(b, 1, generator=rng)), shift=SHIFT)
-    noisy = noised(clip.images, torch.randn(clip.images.shape, generator=rng), level.expand(b, f))
+    mine = ranks.rows(b)
+    level = shifted(torch.sigmoid(torch.randn(ranks.count * b, 1, generator=rng)[mine]), shift=SHIFT)
+    noise = torch.randn((ranks.count * b, *clip.images.shape[1:]), generator=rng)[mine]
+    noisy = noised(clip.images, noise, level.expand(b, f))
     caches = [WorldCache() for _ in range(b)]
     units = [SceneUnits(scale=1.0, span=DepthRange(low=low, high=high)) for low, high in clip.span.tolist()]
     conditions = []

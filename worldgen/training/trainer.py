@@ -1,51 +1,37 @@
-"""The trainer: diffusion forcing on short clips, resumable at any step.
+"""The trainer: stages of clips, one step after the other, resumable at any of them.
 
-Room: worldgen. Every frame of a clip has a noise level of its own (algorithms A4.1); frames attend to
-a random choice of the frames before them; frames that are given carry no noise and no loss.
-``train`` yields after every step, so a progress bar, a log and a test use the same loop.
+Room: worldgen. ``train`` yields after every step, so a progress bar, a log and a test use the same loop. What
+a step does is in :mod:`worldgen.training.update`, how several processes share one run in
+:mod:`worldgen.training.distributed`.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
-from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
-from worldgen.generator import compute_dtype, load_model, save_model
-from worldgen.model.attention import Views
-from worldgen.model.rgbd import RGBDModel
-from worldgen.model.trunk import Links
-from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run, load_checkpoint, save_checkpoint
+from worldgen.generator import save_model
+from worldgen.training.checkpoint import Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig
-from worldgen.training.muon import Muon
-from worldgen.training.resampling import resampled
-
-EQUAL_LEVEL_CHANCE = 0.2
-"""Chance that all frames of a clip share one noise level."""
-
-LINK_CHANCE = 0.7
-"""Chance that a frame attends to an earlier one."""
-
-GRADIENT_NORM = 1.0
-"""Gradients longer than this are shortened to it."""
+from worldgen.training.distributed import gathered, sharded
+from worldgen.training.ranks import ALONE, Ranks
+from worldgen.training.run import begun
+from worldgen.training.update import update
 
 CHECKPOINT = "checkpoint.safetensors"
 TRAINED = "weights.safetensors"
+SAVE_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one step of training did."""
+    """What one step of training did, on all ranks together."""
 
     progress: Progress
     """After the step."""
@@ -65,9 +51,18 @@ class Step:
     depth_error: float
     """Mean absolute error of the predicted depth code, over all noise levels."""
 
+    gradient_norm: float
+    """Length of the gradient of all weights together, before it was shortened."""
+
     learning_rate: float
     elapsed_s: float
     """Time of the step, and of its checkpoint if one was written; not of waiting for the clips."""
+
+    waited_s: float
+    """Time from the end of the last step until this one's clips were there."""
+
+    is_saved: bool
+    """Whether a checkpoint was written after it."""
 
 
 def train(
@@ -75,9 +70,10 @@ def train(
     folder: Path,
     *,
     device: torch.device,
-    save_every: int = 100,
+    save_every: int = SAVE_EVERY,
     workers: int = 1,
     start_from: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Step]:
     """Train until the configuration's frames are used up; continues what ``folder`` holds.
 
@@ -87,69 +83,49 @@ def train(
             averaged weights as generators read them.
         device: where the model trains.
         save_every: steps between checkpoints; one is also written at the end.
-        workers: processes that render clips.
+        workers: processes that render clips, for each rank.
         start_from: weights that a new run begins with instead of random ones.
+        ranks: the processes that train together. All must call this, with the same arguments but for the
+            device; every batch is divided among them, and what comes out is what one process would get, up
+            to rounding. The first one writes.
 
     Raises:
         CheckpointMismatch: if the checkpoint or ``start_from`` belongs to another model.
+        ValueError: if a batch cannot be divided among the ranks, or they do not find the same checkpoint.
     """
-    path = folder / CHECKPOINT
-    is_new = not path.is_file()
-    run = begun(config, device=device, start_from=start_from if is_new else None)
-    progress = Progress() if is_new else load_checkpoint(path, run, config=config)
+    for stage in config.stages:
+        ranks.share(stage.batch_clips)
+    run, progress = _resumed(config, folder, device=device, start_from=start_from, ranks=ranks)
     while progress.frames < config.total_frames:
         stage = config.stage_at(progress.frames)
-        for clip in _batches(config, stage, progress, workers=workers):
+        ready = time.perf_counter()
+        for clip in _batches(config, stage, progress, workers=workers, ranks=ranks):
             started = time.perf_counter()
             rate = learning_rate(config, progress)
-            errors = update(run, clip, rate=rate, config=config, progress=progress)
+            errors = update(run, clip, rate=rate, config=config, progress=progress, ranks=ranks)
+            frames = clip.given.numel() * ranks.count
             progress = Progress(
                 step=progress.step + 1,
-                frames=progress.frames + clip.given.numel(),
-                clips=progress.clips + len(clip.given),
+                frames=progress.frames + frames,
+                clips=progress.clips + len(clip.given) * ranks.count,
             )
             is_last = progress.frames >= config.total_frames
-            if is_last or progress.step % save_every == 0:
-                save_checkpoint(path, run, progress=progress, config=config)
-                save_model(run.average, folder / TRAINED, size=stage.size)
+            is_saved = is_last or progress.step % save_every == 0
+            if is_saved:
+                _save(folder, run, progress=progress, config=config, size=stage.size, ranks=ranks)
             yield Step(
                 progress=progress,
                 size=stage.size,
-                frames=clip.given.numel(),
+                frames=frames,
                 learning_rate=rate,
                 elapsed_s=time.perf_counter() - started,
+                waited_s=started - ready,
+                is_saved=is_saved,
                 **errors,
             )
             if is_last or config.stage_at(progress.frames) is not stage:
                 break
-
-
-def begun(config: TrainConfig, *, device: torch.device, start_from: Path | None = None) -> Run:
-    """A run before its first step; the configuration's seed decides the weights, if no file does."""
-    torch.manual_seed(config.seed)
-    model = RGBDModel(config.model)
-    if start_from is not None:
-        weights, _ = load_model(start_from)
-        if weights.config != config.model:
-            raise CheckpointMismatch(f"{start_from} holds {weights.config}, the recipe wants {config.model}")
-        model.load_state_dict(weights.state_dict())
-    model = model.to(device)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).requires_grad_(requires_grad=False)
-    return Run(model=model, average=average, optimizers=optimizers_of(model, config))
-
-
-def optimizers_of(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the trunk, AdamW for all else; both take the same learning rate."""
-    matrices, others = [], []
-    for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim == 2 and ".blocks." in name and "modulation" not in name
-        (matrices if is_matrix else others).append(parameter)
-    rate, decay = config.learning_rate, config.weight_decay
-    return [
-        Muon(matrices, lr=rate, weight_decay=decay),
-        torch.optim.AdamW(others, lr=rate, weight_decay=decay, betas=(0.9, 0.98)),
-    ]
+            ready = time.perf_counter()
 
 
 def learning_rate(config: TrainConfig, progress: Progress) -> float:
@@ -159,125 +135,59 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
     return config.learning_rate * warm * min(1.0, left / max(config.cooldown, 1e-9))
 
 
-def _batches(config: TrainConfig, stage: Stage, progress: Progress, *, workers: int) -> DataLoader[Clip]:
-    """Batches of clips from the next unseen one on; clip ``i`` is the same whoever makes it."""
+def _resumed(
+    config: TrainConfig, folder: Path, *, device: torch.device, start_from: Path | None, ranks: Ranks
+) -> tuple[Run, Progress]:
+    """The run that ``folder`` holds, or a new one, and how far it has come."""
+    path = folder / CHECKPOINT
+    is_new = not path.is_file()
+    first_home = device if ranks.mesh is None else torch.device("cpu")
+    run = begun(config, device=first_home, start_from=start_from if is_new else None)
+    progress = Progress() if is_new else load_checkpoint(path, run, config=config)
+    if ranks.mesh is not None:
+        mine = torch.tensor(float(progress.step), device=device)
+        if ranks.mean(mine) != mine:
+            raise ValueError(
+                f"not all processes find the same checkpoint in {folder}; they must share the folder"
+            )
+        run = sharded(run, mesh=ranks.mesh, config=config)
+    return run, progress
+
+
+def _save(
+    folder: Path, run: Run, *, progress: Progress, config: TrainConfig, size: int, ranks: Ranks
+) -> None:
+    """Write the checkpoint and the averaged weights."""
+    if ranks.mesh is not None:
+        run = gathered(run, config=config)
+    if ranks.is_first:
+        save_checkpoint(folder / CHECKPOINT, run, progress=progress, config=config)
+        save_model(run.average, folder / TRAINED, size=size)
+
+
+class _Turns(Sampler[int]):
+    """This rank's clips of one batch after the other, from the next unseen one on."""
+
+    def __init__(self, *, first: int, end: int, batch: int, ranks: Ranks):
+        self._starts = range(first, end, batch)
+        self._mine = ranks.rows(ranks.share(batch))
+
+    def __iter__(self) -> Iterator[int]:
+        for start in self._starts:
+            yield from range(start + self._mine.start, start + self._mine.stop)
+
+
+def _batches(
+    config: TrainConfig, stage: Stage, progress: Progress, *, workers: int, ranks: Ranks
+) -> DataLoader[Clip]:
+    """This rank's rows of the batches to come; clip ``i`` is the same whoever makes it."""
     clips = Clips(size=stage.size, frames=config.clip_frames, seed=config.seed)
     return DataLoader(
         clips,
-        batch_size=stage.batch_clips,
-        sampler=range(progress.clips, len(clips)),  # type: ignore[arg-type]
+        batch_size=ranks.share(stage.batch_clips),
+        sampler=_Turns(first=progress.clips, end=len(clips), batch=stage.batch_clips, ranks=ranks),
         num_workers=workers,
         collate_fn=collated,
         multiprocessing_context="spawn" if workers else None,
         prefetch_factor=4 if workers else None,
     )
-
-
-def update(run: Run, clip: Clip, *, rate: float, config: TrainConfig, progress: Progress) -> dict[str, float]:
-    """Take the step after ``progress`` on one batch, in place, and return its loss and its two errors."""
-    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
-    t = noise_levels(clip.given, shift=config.time_shift, rng=rng)
-    noise = torch.randn(clip.images.shape, generator=rng)
-    links = random_links(clip.images.shape[1], rng=rng)
-    if is_resampled(config, progress, rng=rng):
-        clip = resampled(partial(_computed, run.model), clip, rng=rng)
-    predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
-    loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
-    share = weight.mean().clamp_min(1e-6)
-    total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
-    total = total + config.known_weight * known_error(
-        predicted, clean, clip.condition.to(clean.device), weight
-    )
-    total.backward()
-    nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_NORM)
-    for optimizer in run.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    _update_average(run, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
-    error = (predicted.detach() - clean) * weight
-    return {
-        "loss": float(total.detach()),
-        "rgb_error": float(error[:, :, :3].square().mean() / share),
-        "depth_error": float(error[:, :, 3:].abs().mean() / share),
-    }
-
-
-def known_error(
-    predicted: Float[Tensor, "b f 4 h w"],
-    clean: Float[Tensor, "b f 4 h w"],
-    condition: Float[Tensor, "b f 11 h w"],
-    weight: Float[Tensor, "b f 1 1 1"],
-) -> Float[Tensor, ""]:
-    """Mean absolute error of colour plus that of the depth code, each where it is known.
-
-    A squared error hardly feels the small noise that a prediction adds to what a cache shows
-    correctly, beside the large errors in holes; this one does.
-    """
-    error = (predicted - clean).abs()
-    has_rgb, has_depth = condition[:, :, 4:5] * weight, condition[:, :, 5:6] * weight
-    rgb = (error[:, :, :3] * has_rgb).sum() / (3.0 * has_rgb.sum()).clamp_min(1.0)
-    return rgb + (error[:, :, 3:] * has_depth).sum() / has_depth.sum().clamp_min(1.0)
-
-
-def _predicted(
-    model: nn.Module,
-    clip: Clip,
-    *,
-    t: Float[Tensor, "b f"],
-    noise: Float[Tensor, "b f 4 h w"],
-    links: Links,
-) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
-    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
-    views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
-    predicted = _computed(model, noised(clip.images, noise, t), t, clip.condition, views, links=links)
-    weight = (t > 0).float()[:, :, None, None, None]
-    return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
-
-
-def _computed(
-    model: nn.Module,
-    x: Float[Tensor, "b f 4 h w"],
-    t: Float[Tensor, "b f"],
-    condition: Float[Tensor, "b f 11 h w"],
-    views: Views,
-    *,
-    links: Links | None = None,
-) -> Float[Tensor, "b f 4 h w"]:
-    """The model's answer where it lives, as exact as it is fast there."""
-    device = next(model.parameters()).device
-    dtype = compute_dtype(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        return model(
-            x.to(device), t.to(device), condition=condition.to(device), views=views.to(device), links=links
-        )
-
-
-def is_resampled(config: TrainConfig, progress: Progress, *, rng: torch.Generator) -> bool:
-    """Whether the model's own frames stand in for the true ones in this batch."""
-    if progress.frames < config.resampled_from * config.total_frames:
-        return False
-    return bool(torch.rand((), generator=rng) < config.resampled)
-
-
-def noise_levels(
-    given: Bool[Tensor, "b f"], *, shift: float = 1.0, rng: torch.Generator
-) -> Float[Tensor, "b f"]:
-    """One level a frame, moved by ``shift``; sometimes one a clip; 0 where a frame is given."""
-    b, f = given.shape
-    t = shifted(logit_normal_times((b, f), rng=rng), shift=shift)
-    is_equal = torch.rand(b, 1, generator=rng) < EQUAL_LEVEL_CHANCE
-    return torch.where(is_equal, t[:, -1:], t).masked_fill(given, 0.0)
-
-
-def random_links(frames: int, *, rng: torch.Generator) -> Links:
-    """A random choice of earlier frames for every frame of a clip."""
-    chosen = torch.rand(frames, frames, generator=rng) < LINK_CHANCE
-    return tuple(tuple(j for j in range(i) if chosen[i, j]) for i in range(frames))
-
-
-@torch.no_grad()
-def _update_average(run: Run, *, decay: float) -> None:
-    for target, source in zip(run.average.parameters(), run.model.parameters(), strict=True):
-        target.lerp_(source, 1.0 - decay)

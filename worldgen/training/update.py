@@ -1,0 +1,169 @@
+"""One step of training: a batch in, weights and averages changed in place, errors out.
+
+Room: worldgen. Diffusion forcing: every frame of a clip has a noise level of its own (algorithms A4.1);
+frames attend to a random choice of the frames before them; frames that are given carry no noise and no loss.
+On several ranks the loss is that of the whole batch: FSDP averages gradients over the ranks, so each rank
+divides its sums by the mean of the ranks' counts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
+from worldgen.generator import compute_dtype
+from worldgen.model.attention import Views
+from worldgen.model.trunk import Links
+from worldgen.training.checkpoint import Progress, Run
+from worldgen.training.clips import Clip
+from worldgen.training.config import TrainConfig
+from worldgen.training.ranks import ALONE, Ranks, whole
+from worldgen.training.resampling import resampled
+
+EQUAL_LEVEL_CHANCE = 0.2
+"""Chance that all frames of a clip share one noise level."""
+
+LINK_CHANCE = 0.7
+"""Chance that a frame attends to an earlier one."""
+
+GRADIENT_NORM = 1.0
+"""Gradients longer than this are shortened to it."""
+
+
+def update(
+    run: Run, clip: Clip, *, rate: float, config: TrainConfig, progress: Progress, ranks: Ranks = ALONE
+) -> dict[str, float]:
+    """Take the step after ``progress`` on one batch, in place.
+
+    Args:
+        run: sharded, if ``ranks`` has a mesh.
+        clip: this rank's rows of the batch.
+        rate: learning rate.
+        config: the recipe.
+        progress: before the step.
+        ranks: who takes the step together.
+
+    Returns:
+        Loss, its two errors and the gradient's norm, as :class:`worldgen.training.trainer.Step` has them.
+    """
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
+    t = noise_levels(clip.given, shift=config.time_shift, rng=rng, ranks=ranks)
+    b, *frame_shape = clip.images.shape
+    noise = torch.randn((ranks.count * b, *frame_shape), generator=rng)[ranks.rows(b)]
+    links = random_links(clip.images.shape[1], rng=rng)
+    if is_resampled(config, progress, rng=rng):
+        clip = resampled(partial(_computed, run.model), clip, rng=rng, ranks=ranks)
+    predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
+    loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
+    share = ranks.mean(weight.mean()).clamp_min(1e-6)
+    total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
+    total = total + config.known_weight * known_error(
+        predicted, clean, clip.condition.to(clean.device), weight, ranks=ranks
+    )
+    total.backward()
+    norm = _shortened(run.model)
+    for optimizer in run.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    _update_average(run, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
+    error = (predicted.detach() - clean) * weight
+    rgb, depth = error[:, :, :3].square().mean() / share, error[:, :, 3:].abs().mean() / share
+    errors = ranks.mean(torch.stack([total.detach(), rgb, depth])).tolist()
+    names = ("loss", "rgb_error", "depth_error", "gradient_norm")
+    return dict(zip(names, [*errors, float(norm)], strict=True))
+
+
+def known_error(
+    predicted: Float[Tensor, "b f 4 h w"],
+    clean: Float[Tensor, "b f 4 h w"],
+    condition: Float[Tensor, "b f 11 h w"],
+    weight: Float[Tensor, "b f 1 1 1"],
+    *,
+    ranks: Ranks = ALONE,
+) -> Float[Tensor, ""]:
+    """Mean absolute error of colour plus that of the depth code, each where it is known.
+
+    A squared error hardly feels the small noise that a prediction adds to what a cache shows
+    correctly, beside the large errors in holes; this one does.
+    """
+    error = (predicted - clean).abs()
+    has_rgb, has_depth = condition[:, :, 4:5] * weight, condition[:, :, 5:6] * weight
+    counts = ranks.mean(torch.stack([3.0 * has_rgb.sum(), has_depth.sum()])).clamp_min(1.0 / ranks.count)
+    return (error[:, :, :3] * has_rgb).sum() / counts[0] + (error[:, :, 3:] * has_depth).sum() / counts[1]
+
+
+def _predicted(
+    model: nn.Module,
+    clip: Clip,
+    *,
+    t: Float[Tensor, "b f"],
+    noise: Float[Tensor, "b f 4 h w"],
+    links: Links,
+) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
+    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
+    views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
+    predicted = _computed(model, noised(clip.images, noise, t), t, clip.condition, views, links=links)
+    weight = (t > 0).float()[:, :, None, None, None]
+    return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
+
+
+def _computed(
+    model: nn.Module,
+    x: Float[Tensor, "b f 4 h w"],
+    t: Float[Tensor, "b f"],
+    condition: Float[Tensor, "b f 11 h w"],
+    views: Views,
+    *,
+    links: Links | None = None,
+) -> Float[Tensor, "b f 4 h w"]:
+    """The model's answer where it lives, as exact as it is fast there."""
+    device = next(model.parameters()).device
+    dtype = compute_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return model(
+            x.to(device), t.to(device), condition=condition.to(device), views=views.to(device), links=links
+        )
+
+
+def _shortened(model: nn.Module) -> Float[Tensor, ""]:
+    """Shorten the gradient of all weights to ``GRADIENT_NORM``, and return how long it was, on every rank."""
+    parameters = list(model.parameters())
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = whole(nn.utils.get_total_norm(gradients))
+    nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, norm)
+    return norm
+
+
+def is_resampled(config: TrainConfig, progress: Progress, *, rng: torch.Generator) -> bool:
+    """Whether the model's own frames stand in for the true ones in this batch."""
+    if progress.frames < config.resampled_from * config.total_frames:
+        return False
+    return bool(torch.rand((), generator=rng) < config.resampled)
+
+
+def noise_levels(
+    given: Bool[Tensor, "b f"], *, shift: float = 1.0, rng: torch.Generator, ranks: Ranks = ALONE
+) -> Float[Tensor, "b f"]:
+    """One level a frame, moved by ``shift``; sometimes one a clip; 0 where a frame is given."""
+    b, f = given.shape
+    t = shifted(logit_normal_times((ranks.count * b, f), rng=rng), shift=shift)
+    is_equal = torch.rand(ranks.count * b, 1, generator=rng) < EQUAL_LEVEL_CHANCE
+    return torch.where(is_equal, t[:, -1:], t)[ranks.rows(b)].masked_fill(given, 0.0)
+
+
+def random_links(frames: int, *, rng: torch.Generator) -> Links:
+    """A random choice of earlier frames for every frame of a clip."""
+    chosen = torch.rand(frames, frames, generator=rng) < LINK_CHANCE
+    return tuple(tuple(j for j in range(i) if chosen[i, j]) for i in range(frames))
+
+
+@torch.no_grad()
+def _update_average(run: Run, *, decay: float) -> None:
+    for target, source in zip(run.average.parameters(), run.model.parameters(), strict=True):
+        target.lerp_(source, 1.0 - decay)
