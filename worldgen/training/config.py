@@ -139,6 +139,8 @@ def load_config(path: Path) -> TrainConfig:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         model = _built(ModelConfig, table.pop("model", {}))
         stages = tuple(_built(Stage, stage) for stage in table.pop("stages", ()))
+        if "kinds" in table:
+            table["kinds"] = {kind: float(weight) for kind, weight in dict(table["kinds"]).items()}
         return _built(TrainConfig, {**table, "model": model, "stages": stages})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is no training configuration: {error}") from error

@@ -110,7 +110,12 @@ def _window(rng: Rng) -> Tile:
     rim, bar = rng.uniform(0.05, 0.09), rng.uniform(0.02, 0.04)
     columns, rows = ((1, 1), (2, 1), (2, 2), (2, 3), (3, 2), (1, 2))[rng.integers(6)]
     _lattice(image, trim, (columns, rows), bar)
-    for rect in ((0, 0, 1, rim), (0, 1 - rim, 1, 1), (0, 0, rim, 1), (1 - rim, 0, 1, 1)):
+    for rect in (
+        (0.0, 0.0, 1.0, rim),
+        (0.0, 1 - rim, 1.0, 1.0),
+        (0.0, 0.0, rim, 1.0),
+        (1 - rim, 0.0, 1.0, 1.0),
+    ):
         _fill(image, rect, trim)
     return image
 
@@ -141,7 +146,7 @@ def _shop(rng: Rng) -> Tile:
     image = image * (1 - shine) + shine * np.array([0.7, 0.8, 0.9])
     trim = _frame_colour(rng)
     _lattice(image, trim, (int(rng.integers(1, 4)), 1), 0.025)
-    for rect in ((0, 0, 1, 0.04), (0, 0.94, 1, 1), (0, 0, 0.03, 1), (0.97, 0, 1, 1)):
+    for rect in ((0.0, 0.0, 1.0, 0.04), (0.0, 0.94, 1.0, 1.0), (0.0, 0.0, 0.03, 1.0), (0.97, 0.0, 1.0, 1.0)):
         _fill(image, rect, trim)
     return image
 

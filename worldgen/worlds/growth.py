@@ -36,7 +36,7 @@ def _growth(rng: Rng, land: Land, taken: Bool[np.ndarray, "n m"]) -> list[Piece]
     pieces: list[Piece] = []
     forest = terrain.smooth_noise(rng, *centres(CELLS, CELL_M), wave=9.0)
     stone, bare = palette.material(rng, "rock"), land.theme == "desert"
-    large, small = int(rng.integers(15, 45)), int(rng.integers(30, 90))
+    large, small = int(rng.integers(22, 55)), int(rng.integers(50, 120))
     for k in range(large + small):
         i, j = (int(v) for v in rng.integers(1, CELLS - 1, size=2))
         if taken[i, j] or land.cover[i, j] == WET:
@@ -73,4 +73,4 @@ def _low(rng: Rng, stone: Material, *, is_bare: bool) -> Piece:
         return Piece(shapes=tuple(terrain.rock(rng, stone, size)), half_x=size, half_z=size)
     if kind < 0.5:
         return roadside.stump(rng)
-    return roadside.bush(rng) if kind < 0.75 else roadside.flowers(rng)
+    return roadside.bush(rng) if kind < 0.85 else roadside.flowers(rng)

@@ -105,13 +105,18 @@ def with_path(rng: Rng, cover: Levels, site: Site | None) -> Levels:
 
 def random_looks(rng: Rng, theme: str) -> list[tuple[Material, Material]]:
     """Top and sides of every cover; sides show soil or rock in the shade of what lies on it."""
-    tops = [palette.material(rng, use) for use in THEMES[theme]]
+    tops = [_natural(palette.material(rng, use), use) for use in THEMES[theme]]
     tops[PATCH] = _towards(tops[PATCH], palette.mean_colour(tops[TOP]), 0.65)
     soil = palette.material(rng, "earth" if rng.random() < 0.5 else "rock")
     blend = rng.uniform(0.3, 0.8)
     sides = [_towards(soil, 0.8 * palette.mean_colour(top), blend) for top in tops]
     sides[CLIFF] = tops[CLIFF]
     return list(zip(tops, sides, strict=True))
+
+
+def _natural(look: Material, use: str) -> Material:
+    """Grass a little greyer than the lawns that were photographed."""
+    return palette.tinted(look, (1.06, 0.9, 1.2)) if use == "grass" else look
 
 
 def _towards(look: Material, colour: np.ndarray, share: float) -> Material:

@@ -133,9 +133,15 @@ def stump(rng: Rng) -> Piece:
     return Piece(shapes=(shape,), half_x=r, half_z=r)
 
 
+def _petals(rng: Rng) -> Material:
+    """White, yellow, red or violet."""
+    hues = ((0.9, 0.9, 0.85), (0.9, 0.7, 0.1), (0.8, 0.12, 0.1), (0.5, 0.25, 0.7))
+    return palette.tinted(_dark(1.0), hues[rng.integers(len(hues))])
+
+
 def flowers(rng: Rng) -> Piece:
     """A clump of stalks with heads."""
-    leaf, head = palette.foliage(rng), palette.lacquer(rng)
+    leaf, head = palette.leaves(rng), _petals(rng)
     shapes: list[Shape] = []
     for k in range(int(rng.integers(3, 6))):
         (x, z), high = rng.uniform(-0.3, 0.3, 2), rng.uniform(0.2, 0.5)
