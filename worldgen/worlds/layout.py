@@ -22,7 +22,7 @@ from worldgen.worlds.scene import Scene, Sky, Vector, packed
 from worldgen.worlds.skies import random_daylight, random_sky
 from worldgen.worlds.streets import random_street
 
-KINDS = ("courtyard", "room", "street", "landscape", "furnished")
+KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished")
 """Kinds of places, in the order in which a seed's first number chooses among them."""
 
 DEFAULT_KINDS: Mapping[str, float] = {"courtyard": 0.35, "room": 0.65}
