@@ -9,6 +9,7 @@ import pytest
 
 from worldgen.model.rgbd import ModelConfig
 from worldgen.training.config import CONFIGS, Stage, TrainConfig, load_config
+from worldgen.worlds import DEFAULT_KINDS
 
 RECIPE = """
 seed = 7
@@ -111,3 +112,22 @@ def test_configurations_are_values(tmp_path: Path):
     config = load_config(written(tmp_path, RECIPE))
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.seed = 3  # type: ignore[misc]
+
+
+def test_a_recipe_may_choose_its_kinds_of_worlds(tmp_path: Path):
+    assert load_config(written(tmp_path, RECIPE)).kinds == DEFAULT_KINDS
+    chosen = load_config(written(tmp_path, RECIPE + "[kinds]\nstreet = 2\nroom = 0.5\n")).kinds
+    assert chosen == {"street": 2.0, "room": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "complaint"),
+    [
+        ("castle = 1.0", "no kind of place 'castle'"),
+        ("room = -1", "from 0 up"),
+        ('room = "much"', "is no training"),
+    ],
+)
+def test_kinds_that_make_no_sense_are_refused(tmp_path: Path, kinds: str, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        load_config(written(tmp_path, f"{RECIPE}[kinds]\n{kinds}\n"))

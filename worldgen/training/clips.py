@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ from worldgen.conditions import (
 from worldgen.depth import PRIOR, range_of
 from worldgen.model.attention import views_of
 from worldgen.training.corruption import degraded, measured, torn
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from worldgen.worlds import DEFAULT_KINDS, random_scene, random_walk_cameras, render
 
 FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
@@ -89,22 +90,23 @@ def collated(clips: list[Clip]) -> Clip:
 class Clips(Dataset[Clip]):
     """Clips by index, each a batch of one; see the module's docstring."""
 
-    def __init__(self, *, size: int, frames: int, seed: int):
+    def __init__(self, *, size: int, frames: int, seed: int, kinds: Mapping[str, float] = DEFAULT_KINDS):
         """Describe the clips.
 
         Args:
             size: pixels a side.
             frames: frames a clip.
             seed: another seed gives other clips; scene seeds stay below ``FIRST_HELD_OUT_SEED``.
+            kinds: weights of the kinds of worlds, as in :func:`worldgen.worlds.random_scene`.
         """
-        self._size, self._frames, self._seed = size, frames, seed
+        self._size, self._frames, self._seed, self._kinds = size, frames, seed, kinds
 
     def __len__(self) -> int:
         return FIRST_HELD_OUT_SEED
 
     def __getitem__(self, index: int) -> Clip:
         rng = np.random.default_rng((self._seed, index))
-        scene = random_scene(int(rng.integers(FIRST_HELD_OUT_SEED)))
+        scene = random_scene(int(rng.integers(FIRST_HELD_OUT_SEED)), kinds=self._kinds)
         cameras = random_walk_cameras(
             scene,
             n=self._frames + 1,

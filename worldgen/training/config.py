@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from worldgen.model.rgbd import TOKEN_PIXELS, ModelConfig
+from worldgen.worlds.layout import DEFAULT_KINDS, checked_kinds
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -48,6 +49,10 @@ class TrainConfig:
     """Decides the first weights, the clips and the noise."""
 
     clip_frames: int = 4
+
+    kinds: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_KINDS))
+    """Weights of the kinds of worlds that clips walk through, as in :func:`worldgen.worlds.random_scene`."""
+
     learning_rate: float = 1e-3
     """On the plateau, of both optimisers."""
 
@@ -80,6 +85,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.stages or self.clip_frames < 1:
             raise ValueError("a configuration needs at least one stage and one frame a clip")
+        checked_kinds(self.kinds)
         if not (self.learning_rate > 0.0 <= self.weight_decay and 0.0 <= self.ema < 1.0):
             raise ValueError(
                 f"learning_rate must be positive, weight_decay not negative and ema in [0, 1), got "
@@ -133,6 +139,8 @@ def load_config(path: Path) -> TrainConfig:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
         model = _built(ModelConfig, table.pop("model", {}))
         stages = tuple(_built(Stage, stage) for stage in table.pop("stages", ()))
+        if "kinds" in table:
+            table["kinds"] = {kind: float(weight) for kind, weight in dict(table["kinds"]).items()}
         return _built(TrainConfig, {**table, "model": model, "stages": stages})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is no training configuration: {error}") from error

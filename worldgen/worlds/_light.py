@@ -41,7 +41,8 @@ class World(NamedTuple):
     ambient: np.ndarray
     """7: light from above rgb, from below rgb, reach of occlusion in metres."""
     sky: np.ndarray
-    """22: centre (3), radius, sun direction (3), rgb of zenith, horizon, ground, sun; clouds (3)."""
+    """25: centre (3), radius, sun direction (3), rgb of zenith, horizon, ground, sun; clouds (3); first texel
+    of a panorama (or -1), its turn about the vertical, its gain."""
     exposure: float
     light: np.ndarray
     """c 3: light at the lattice points, filled on demand."""

@@ -27,7 +27,8 @@ from worldgen.worlds._geometry import (
     sort_by,
 )
 from worldgen.worlds._light import fill_light, light_at, list_unknown, surface
-from worldgen.worlds._texture import albedo, sky_colour, slant
+from worldgen.worlds._texture import albedo, panorama_colour, sky_colour, slant
+from worldgen.worlds.textures import film_curve
 
 TILE = 8
 NEAR = 0.02
@@ -40,14 +41,7 @@ DOME_NEAR = 20.0
 TONE_STEPS, TONE_MAX = 4096, 8.0
 
 
-def _tone_curve() -> np.ndarray:
-    """Linear light in [0, TONE_MAX] to sRGB: a film-like shoulder (Narkowicz 2015), then gamma."""
-    x = np.linspace(0.0, TONE_MAX, TONE_STEPS + 1)
-    y = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0.0, 1.0)
-    return np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
-
-
-TONE = _tone_curve()
+TONE = film_curve(np.linspace(0.0, TONE_MAX, TONE_STEPS + 1))
 
 
 @njit(**INLINE)
@@ -238,6 +232,8 @@ def _radiance(arrays, origin, direction, t, id_, pixel):
     dx, dy, dz = direction
     px, py, pz = origin[0] + t * dx, origin[1] + t * dy, origin[2] + t * dz
     if id_ < 0:
+        if sky[22] >= 0.0:
+            return panorama_colour(texels, sky, px, py, pz)
         return sky_colour(sky, px, py, pz)
     i, face = id_ >> 3, id_ & 7
     coordinates = surface(shapes, i, face, px, py, pz)

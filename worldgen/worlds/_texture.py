@@ -20,6 +20,10 @@ TILE_TEXELS = 21845
 REPEAT, FIT = 0, 1
 """Tile over the face by the metre, or stretch one tile over the whole face."""
 
+PANORAMA_WIDTH, PANORAMA_HEIGHT = 512, 256
+PANORAMA_MAX = 8.0
+"""Radiance that 65535 stands for in the texels of a panorama."""
+
 
 @njit(**INLINE)
 @no_type_check
@@ -168,3 +172,26 @@ def sky_colour(sky, px, py, pz):
     r, g, b = r + shine * sky[16], g + shine * sky[17], b + shine * sky[18]
     r, g, b = r + below * (sky[13] - r), g + below * (sky[14] - g), b + below * (sky[15] - b)
     return r, g, b
+
+
+@njit(**OPTIONS)
+@no_type_check
+def panorama_colour(texels, sky, px, py, pz):
+    """Light of a dome at one of its points, from a panorama: equirectangular, rows from the zenith down."""
+    x, y, z = (px - sky[0]) / sky[3], (py - sky[1]) / sky[3], (pz - sky[2]) / sky[3]
+    turns = (math.atan2(x, z) - sky[23]) / (2.0 * math.pi) + 0.5
+    u = (turns - math.floor(turns)) * PANORAMA_WIDTH + (PANORAMA_WIDTH - 0.5)
+    v = (0.5 + math.asin(min(max(y, -1.0), 1.0)) / math.pi) * PANORAMA_HEIGHT - 0.5
+    v = min(max(v, 0.0), PANORAMA_HEIGHT - 1.001)
+    iu, iv = int(u), int(v)
+    fu, fv = u - iu, v - iv
+    row = int(sky[22]) + iv * PANORAMA_WIDTH
+    a, b = row + iu % PANORAMA_WIDTH, row + (iu + 1) % PANORAMA_WIDTH
+    c, d = a + PANORAMA_WIDTH, b + PANORAMA_WIDTH
+    wa, wb, wc, wd = (1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv
+    scale = sky[24] * PANORAMA_MAX / 65535.0
+    return (
+        scale * (wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0] + wd * texels[d, 0]),
+        scale * (wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1] + wd * texels[d, 1]),
+        scale * (wa * texels[a, 2] + wb * texels[b, 2] + wc * texels[c, 2] + wd * texels[d, 2]),
+    )

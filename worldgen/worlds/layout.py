@@ -6,6 +6,7 @@ Room: worldgen.worlds; training and tests call ``random_scene``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -14,54 +15,124 @@ from worldgen.worlds import palette
 from worldgen.worlds._light import AREA, SUN, World
 from worldgen.worlds._raster import linear_light, probe
 from worldgen.worlds.courtyards import random_courtyard
+from worldgen.worlds.furnished import random_furnished_room
+from worldgen.worlds.landscapes import random_landscape
 from worldgen.worlds.rooms import Plan, random_room
 from worldgen.worlds.scene import Scene, Sky, Vector, packed
+from worldgen.worlds.skies import random_daylight, random_sky
+from worldgen.worlds.streets import random_street
 
-COURTYARD_SHARE = 0.35
+KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished")
+"""Kinds of places, in the order in which a seed's first number chooses among them."""
+
+DEFAULT_KINDS: Mapping[str, float] = {"courtyard": 0.35, "room": 0.65}
+OPEN_RADIUS_M = 90.0
+"""Of the dome around streets and landscapes."""
+
+OPEN_LIGHT_SPACING_M = 0.25
+"""Coarser than in rooms: streets and landscapes have far more surface."""
+
 EXPOSURE_STANCES, EXPOSURE_RAYS = 8, 20
 MID_GREY = (0.10, 0.19)
 """Range of the mean luminance that a scene is exposed for."""
 
 
-def random_scene(seed: int) -> Scene:
-    """A room or a courtyard; the same seed gives the same scene, bit for bit."""
+def random_scene(seed: int, *, kinds: Mapping[str, float] = DEFAULT_KINDS) -> Scene:
+    """A place; the same seed gives the same scene of each kind, bit for bit.
+
+    Args:
+        seed: decides everything.
+        kinds: weights of the kinds of places, of ``KINDS``; what is not named does not come up. They
+            decide which kind a seed gets, and never what a seed's scene of that kind looks like.
+
+    Raises:
+        ValueError: if a kind is unknown, a weight is negative or not finite, or all are zero.
+    """
     rng = np.random.Generator(np.random.PCG64(seed))
-    is_open = bool(rng.random() < COURTYARD_SHARE)
+    kind = chosen_kind(rng.random(), kinds)
+    if kind in ("street", "landscape"):
+        return _open_place(seed, kind, rng)
     sky = random_sky(rng)
-    plan = random_courtyard(rng, to_sun=np.array(sky.to_sun)) if is_open else random_room(rng)
+    is_open = kind == "courtyard"
+    if is_open:
+        plan = random_courtyard(rng, to_sun=np.array(sky.to_sun))
+    else:
+        plan = random_furnished_room(rng) if kind == "furnished" else random_room(rng)
     reach = rng.uniform(2.0, 3.5) if is_open else rng.uniform(0.9, 1.6)
-    ambient = _daylight(plan, sky) if is_open else _bounced(plan)
+    ambient = _daylight(plan, _above(sky)) if is_open else _bounced(plan)
     world = packed(plan.shapes, plan.lights, sky=sky, ambient=ambient, reach=reach)
+    return _scene(seed, plan, world, rng, is_open=is_open)
+
+
+def checked_kinds(kinds: Mapping[str, float]) -> None:
+    """Refuse weights from which no kind can be chosen.
+
+    Raises:
+        ValueError: as :func:`random_scene`.
+    """
+    for kind, weight in kinds.items():
+        if kind not in KINDS:
+            raise ValueError(f"there is no kind of place {kind!r}; kinds are {', '.join(KINDS)}")
+        if not 0.0 <= weight < math.inf:
+            raise ValueError(f"the weight of a kind must be a number from 0 up, got {kind} = {weight}")
+    if not sum(kinds.values()) > 0.0:
+        raise ValueError("at least one kind of place needs a weight above 0")
+
+
+def chosen_kind(draw: float, kinds: Mapping[str, float]) -> str:
+    """The kind that a number in [0, 1) falls on, when kinds take shares of their weights.
+
+    Raises:
+        ValueError: as :func:`random_scene`.
+    """
+    checked_kinds(kinds)
+    named = [(kind, kinds[kind]) for kind in KINDS if kinds.get(kind, 0.0) > 0.0]
+    total, end = sum(weight for _, weight in named), 0.0
+    for kind, weight in named:
+        end += weight
+        if draw < end / total:
+            return kind
+    return named[-1][0]
+
+
+def _open_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
+    """A street or a landscape, under a drawn or a photographed sky."""
+    daylight = random_daylight(rng, radius=OPEN_RADIUS_M)
+    plan = random_street(rng, daylight) if kind == "street" else random_landscape(rng, daylight)
+    ambient = _daylight(plan, np.array(daylight.above))
+    reach = rng.uniform(2.0, 3.5)
+    world = packed(
+        plan.shapes,
+        plan.lights,
+        sky=daylight.sky,
+        ambient=ambient,
+        reach=reach,
+        light_spacing=OPEN_LIGHT_SPACING_M,
+    )
+    return _scene(seed, plan, world, rng, is_open=True)
+
+
+def _scene(seed: int, plan: Plan, world: World, rng: np.random.Generator, *, is_open: bool) -> Scene:
     areas = np.array(plan.areas)
-    world = _exposed(world, areas, rng)
-    return Scene(seed=seed, world=world, walk_areas=areas, ceiling=plan.ceiling, is_open=is_open)
-
-
-def random_sky(rng: np.random.Generator) -> Sky:
-    """A clear, cloudy or evening sky; colours as displayed at exposure 1."""
-    angle, up = rng.uniform(0, 2 * math.pi), rng.uniform(0.3, 1.2)
-    to_sun = np.array([math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up)])
-    clear = rng.uniform(0.0, 1.0)
-    zenith = clear * np.array([0.08, 0.2, 0.5]) + (1 - clear) * np.array([0.32, 0.38, 0.45])
-    horizon = clear * np.array([0.45, 0.6, 0.75]) + (1 - clear) * np.array([0.6, 0.62, 0.64])
-    if rng.random() < 0.2:
-        horizon = np.array([0.85, 0.5, 0.28])
-    gain = rng.uniform(0.75, 1.15)
-    return Sky(
-        to_sun=palette.vector(to_sun),
-        zenith=palette.vector(zenith * gain * rng.uniform(0.9, 1.1, 3)),
-        horizon=palette.vector(horizon * gain * rng.uniform(0.95, 1.05, 3)),
-        ground=palette.vector(0.35 * horizon + np.array([0.05, 0.04, 0.02])),
-        sun=palette.vector(np.array([1.0, 0.85, 0.6]) * rng.uniform(0.3, 1.0)),
-        cloud_cover=float(rng.uniform(0.0, 1.0)),
-        cloud_seed=int(rng.integers(1 << 20)),
-        cloud_scale=float(rng.uniform(0.5, 1.6)),
+    levels = np.array(plan.levels) if plan.levels else np.zeros(len(areas))
+    world = _exposed(world, areas, levels, rng)
+    return Scene(
+        seed=seed,
+        world=world,
+        walk_areas=areas,
+        walk_levels=levels,
+        ceiling=plan.ceiling,
+        is_open=is_open,
     )
 
 
-def _daylight(plan: Plan, sky: Sky) -> tuple[Vector, Vector]:
+def _above(sky: Sky) -> np.ndarray:
+    """Light that a drawn sky throws on surfaces that face up."""
+    return 0.5 * (np.array(sky.zenith) + np.array(sky.horizon)) + 0.1
+
+
+def _daylight(plan: Plan, above: Float[np.ndarray, " 3"]) -> tuple[Vector, Vector]:
     """Sky light from above and sunlight thrown back by the ground from below."""
-    above = 0.5 * (np.array(sky.zenith) + np.array(sky.horizon)) + 0.1
     direct = sum((-light.at[1] * np.array(light.colour) for light in plan.lights), np.zeros(3))
     below = np.array(plan.floor_colour) * (0.5 * direct + above)
     return palette.vector(above), palette.vector(below + 0.05)
@@ -80,15 +151,21 @@ def _bounced(plan: Plan) -> tuple[Vector, Vector]:
     return palette.vector(spread * 1.05), palette.vector(spread * (0.55 + 0.4 * warm))
 
 
-def _exposed(world: World, areas: Float[np.ndarray, "a 4"], rng: np.random.Generator) -> World:
+def _exposed(
+    world: World,
+    areas: Float[np.ndarray, "a 4"],
+    levels: Float[np.ndarray, " a"],
+    rng: np.random.Generator,
+) -> World:
     """Choose the exposure from what people would see, and make the sky as bright as it is meant."""
     light, wanted, seen = [], np.empty((4 * EXPOSURE_RAYS, 5), np.int64), np.empty((EXPOSURE_RAYS, 3))
     for _ in range(EXPOSURE_STANCES):
-        rect = areas[rng.integers(len(areas))]
+        chosen = rng.integers(len(areas))
+        rect = areas[chosen]
         f = rng.uniform(0.15, 0.85, 2)
         origin = (
             float(rect[0] + f[0] * (rect[2] - rect[0])),
-            -1.5,
+            float(levels[chosen]) - 1.5,
             float(rect[1] + f[1] * (rect[3] - rect[1])),
         )
         yaw, pitch = rng.uniform(0, 2 * math.pi, EXPOSURE_RAYS), rng.uniform(-0.7, 0.5, EXPOSURE_RAYS)
@@ -102,4 +179,5 @@ def _exposed(world: World, areas: Float[np.ndarray, "a 4"], rng: np.random.Gener
     exposure = float(rng.uniform(*MID_GREY) / mean)
     sky = world.sky.copy()
     sky[7:19] /= exposure
+    sky[24] /= exposure
     return world._replace(exposure=exposure, sky=sky)

@@ -25,6 +25,18 @@ BRIGHTNESS = {
     "cloth": (0.12, 0.55),
     "picture": (0.15, 0.5),
     "leaf": (0.08, 0.25),
+    "grass": (0.1, 0.24),
+    "earth": (0.12, 0.3),
+    "sand": (0.28, 0.5),
+    "rock": (0.14, 0.36),
+    "gravel": (0.18, 0.38),
+    "asphalt": (0.07, 0.16),
+    "paving": (0.2, 0.42),
+    "facade": (0.22, 0.62),
+    "bark": (0.07, 0.2),
+    "stone": (0.16, 0.42),
+    "metal": (0.15, 0.5),
+    "snow": (0.6, 0.8),
 }
 """Mean albedo of a material, by use."""
 
@@ -40,6 +52,18 @@ TILES_PER_M = {
     "cloth": (1.2, 3.0),
     "picture": (1.0, 1.0),
     "leaf": (0.8, 1.6),
+    "grass": (0.5, 0.9),
+    "earth": (0.5, 0.9),
+    "sand": (0.5, 0.9),
+    "rock": (0.4, 0.9),
+    "gravel": (0.5, 0.9),
+    "asphalt": (0.6, 1.0),
+    "paving": (0.6, 1.2),
+    "facade": (0.7, 1.3),
+    "bark": (0.8, 1.6),
+    "stone": (0.4, 0.9),
+    "metal": (0.5, 1.2),
+    "snow": (0.3, 0.6),
 }
 
 
@@ -94,6 +118,26 @@ def picture(rng: np.random.Generator) -> Material:
     return dataclasses.replace(material(rng, "picture", saturation=0.05), fits=True)
 
 
+def drawn(rng: np.random.Generator, use: str) -> Material:
+    """A drawn tile (a window, a door, a sign, ...) that fills its face, in its own colours."""
+    group = textures().groups[use]
+    gain = rng.uniform(0.85, 1.1)
+    return Material(tile=int(group[rng.integers(len(group))]), tint=(gain, gain, gain), fits=True)
+
+
+def tinted(base: Material, colour: Vector | np.ndarray) -> Material:
+    """A material whose colour is multiplied."""
+    return dataclasses.replace(base, tint=vector(np.array(base.tint) * np.array(colour)))
+
+
+def lacquer(rng: np.random.Generator) -> Material:
+    """A smooth strong colour or a grey: cars, bins, doors."""
+    hue = 0.5 + 0.5 * np.cos(2 * np.pi * (rng.random() + np.array([0.0, 1 / 3, 2 / 3])))
+    strength = 0.0 if rng.random() < 0.5 else rng.uniform(0.5, 0.9)
+    base = Material(tile=int(textures().groups["plain"][0]), tiles_per_m=0.5)
+    return tinted(base, rng.uniform(0.06, 0.9) * (1.0 - strength + strength * hue))
+
+
 def glow(colour: Vector, strength: float) -> Material:
     """A lamp's surface."""
     tile = textures().groups["plain"][0]
@@ -116,6 +160,13 @@ def mean_colour(of: Material) -> np.ndarray:
 def vector(values: np.ndarray) -> Vector:
     """Three numbers as a hashable tuple."""
     return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def foliage(rng: np.random.Generator) -> Material:
+    """The crown of a tree or a bush, from dark green to autumn."""
+    base = dataclasses.replace(drawn(rng, "foliage"), fits=False, tiles_per_m=float(rng.uniform(0.7, 1.2)))
+    season = np.array([1.7, 1.0, 0.6]) if rng.random() < 0.15 else np.array([1.0, 1.0, 1.0])
+    return tinted(base, season * rng.uniform(0.8, 1.25, 3) * rng.uniform(0.7, 1.3))
 
 
 def leaves(rng: np.random.Generator) -> Material:

@@ -25,6 +25,9 @@ GOOD_MEDIAN_DEPTH_M = 1.7
 FOV_X_DEGREES = (55.0, 95.0)
 STEP_M = (0.05, 0.8)
 MAX_TURN = math.radians(45.0)
+MAX_CLIMB_M = 0.55
+"""How much higher or lower the ground may be after a step: a terrace or a kerb, not a cliff."""
+
 OVERLAP = (0.3, 0.97)
 """Share of a view's points that should lie in the next view's image."""
 
@@ -105,9 +108,11 @@ def _anywhere(scene: Scene, rng: np.random.Generator) -> Stance:
     """A random stance in free space (or the freest of a few)."""
     areas = scene.walk_areas
     sizes = (areas[:, 2] - areas[:, 0]) * (areas[:, 3] - areas[:, 1])
-    rows = areas[rng.choice(len(areas), size=12, p=sizes / sizes.sum())]
+    chosen = rng.choice(len(areas), size=12, p=sizes / sizes.sum())
+    rows = areas[chosen]
     f = rng.uniform(0.05, 0.95, (12, 2))
     heights = np.clip(rng.normal(-1.5, 0.25, 12), -min(2.1, scene.ceiling - 0.4), -0.7)
+    heights = scene.walk_levels[chosen] + heights
     ground = rows[:, :2] + f * (rows[:, 2:] - rows[:, :2])
     points = np.stack([ground[:, 0], heights, ground[:, 1]], axis=1)
     free = nearest_surfaces(scene.world.shapes, points)
@@ -172,16 +177,20 @@ def _step(
     cos, sin = math.cos(yaw), math.sin(yaw)
     move = np.array([cos * across + sin * ahead, 0.0, cos * ahead - sin * across]) * scale
     at = stance.at + move
-    at[1] = np.clip(at[1] + rng.normal(0.0, 0.02), -min(2.1, scene.ceiling - 0.35), -0.6)
+    under, ahead_of = scene.ground_under(stance.at[0], stance.at[2]), scene.ground_under(at[0], at[2])
+    under = 0.0 if under is None else under
+    eye = np.clip(at[1] - under + rng.normal(0.0, 0.02), -min(2.1, scene.ceiling - 0.35), -0.6)
+    at[1] = (under if ahead_of is None else ahead_of) + eye  # eyes follow the ground
     pitch = float(np.clip(0.9 * stance.pitch + rng.normal(0.01, 0.05), -0.55, 0.65))
     return Stance(at=at, yaw=yaw, pitch=pitch, roll=float(0.7 * stance.roll + rng.normal(0.0, 0.012)))
 
 
 def _is_clear(scene: Scene, start: Float[np.ndarray, " 3"], end: Float[np.ndarray, " 3"]) -> bool:
-    """Whether a straight step stays clear of everything and inside the walkable areas."""
-    x, z = end[0], end[2]
-    areas = scene.walk_areas
-    if not ((areas[:, 0] < x) & (x < areas[:, 2]) & (areas[:, 1] < z) & (z < areas[:, 3])).any():
+    """Whether a straight step stays clear of everything, inside the walkable areas, and is no climb."""
+    here, there = scene.ground_under(start[0], start[2]), scene.ground_under(end[0], end[2])
+    if there is None or np.linalg.norm(end - start) >= STEP_M[1]:
+        return False
+    if here is not None and abs(there - here) > MAX_CLIMB_M:
         return False
     points = start + (end - start) * np.linspace(0.2, 1.0, 5)[:, None]
     return bool((nearest_surfaces(scene.world.shapes, points) > MIN_CLEARANCE_M).all())

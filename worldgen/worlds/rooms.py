@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ from worldgen.worlds.shells import Rect, Shell, area, doorways, girth, random_sh
 from worldgen.worlds.walls import Opening, Wall
 
 Rng = np.random.Generator
+Furnish = Callable[[Rng, Shell, list[Rect]], list[Piece]]
+"""What fills one room: pieces, none of which stands on floor that is taken already."""
+
 LIGHTS_MAX = 5
 
 
@@ -36,10 +40,13 @@ class Plan:
     floor_colour: Vector
     surface_m2: float
     """Area of everything that bounces light, roughly."""
+    levels: tuple[float, ...] = ()
+    """World y of the ground of every area; empty means 0 everywhere."""
 
 
-def random_room(rng: Rng) -> Plan:
-    """A furnished interior of one to three rooms."""
+def random_room(rng: Rng, *, furnish: Furnish | None = None) -> Plan:
+    """An interior of one to three rooms; ``furnish`` fills them, at random if it is None."""
+    furnish = furnish or _furnished
     shells = random_shells(rng)
     shapes = [shape for shell in shells for shape in shell.shapes]
     lights = _window_lights(rng, shells)
@@ -49,7 +56,7 @@ def random_room(rng: Rng) -> Plan:
         shapes += fittings
         shapes += _decoration(rng, shell)
         lights += lamps
-        pieces = _furnished(rng, shell, taken)
+        pieces = furnish(rng, shell, taken)
         shapes += [shape for piece in pieces for shape in piece.shapes]
         lights += [light for piece in pieces for light in piece.lights]
     surface = sum(2 * area(s.rect) + 2 * s.height * girth(s.rect) for s in shells)

@@ -90,6 +90,12 @@ class Sky:
     cloud_seed: int
     cloud_scale: float
     radius: float = 60.0
+    panorama: int = -1
+    """First texel of the panorama that the dome shows in place of a drawn sky, or -1."""
+    turn: float = 0.0
+    """By how much the panorama is turned about the vertical, radians; its middle looks along +z at 0."""
+    gain: float = 0.0
+    """Multiplies the panorama's light."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +109,11 @@ class Scene:
     walk_areas: Float[np.ndarray, "a 4"]
     """Where people can be: x0 z0 x1 z1, in metres. Furniture is not cut out; ask ``clearance``."""
 
+    walk_levels: Float[np.ndarray, " a"]
+    """World y of the ground in every walk area: 0 at the floor, negative above it."""
+
     ceiling: float
-    """Height of the lowest ceiling over the walk areas, in metres (large outdoors)."""
+    """Height of the lowest ceiling over the ground of the walk areas, in metres (large outdoors)."""
 
     is_open: bool
     """Whether the sky is overhead."""
@@ -113,7 +122,14 @@ class Scene:
     def bounds(self) -> Float[np.ndarray, "2 3"]:
         """Least and greatest corner of the walkable space."""
         low, high = self.walk_areas[:, :2].min(axis=0), self.walk_areas[:, 2:].max(axis=0)
-        return np.array([[low[0], -self.ceiling, low[1]], [high[0], 0.0, high[1]]])
+        top, ground = self.walk_levels.min() - self.ceiling, self.walk_levels.max()
+        return np.array([[low[0], top, low[1]], [high[0], ground, high[1]]])
+
+    def ground_under(self, x: float, z: float) -> float | None:
+        """World y of the ground that people walk on at (x, z), or None where they cannot be."""
+        areas = self.walk_areas
+        inside = (areas[:, 0] < x) & (x < areas[:, 2]) & (areas[:, 1] < z) & (z < areas[:, 3])
+        return float(self.walk_levels[np.argmax(inside)]) if inside.any() else None
 
 
 def clearance(scene: Scene, points_world: Float[Tensor, "p 3"]) -> Float[Tensor, "p 1"]:
@@ -147,7 +163,13 @@ def sphere(centre: Vector, radius: float, *materials: Material) -> Shape:
 
 
 def packed(
-    shapes: list[Shape], lights: list[Light], *, sky: Sky, ambient: tuple[Vector, Vector], reach: float
+    shapes: list[Shape],
+    lights: list[Light],
+    *,
+    sky: Sky,
+    ambient: tuple[Vector, Vector],
+    reach: float,
+    light_spacing: float = LIGHT_SPACING_M,
 ) -> World:
     """The arrays of a scene.
 
@@ -157,12 +179,13 @@ def packed(
         sky: the dome.
         ambient: light from above and from below that reaches open places.
         reach: how far surfaces keep ambient light from each other, in metres.
+        light_spacing: metres between the points at which light is computed; shadows are as sharp as that.
     """
     rows = np.array([_shape_row(shape) for shape in shapes])
     nodes, links, order = build_tree(shape_bounds(rows))
     shapes, rows = [shapes[i] for i in order], rows[order]
     face_rows, materials = _material_tables(shapes)
-    lattices, count = _lattices(rows)
+    lattices, count = _lattices(rows, light_spacing)
     return World(
         shapes=rows,
         nodes=nodes,
@@ -187,10 +210,11 @@ def _light_row(light: Light) -> list[float]:
     return [float(light.kind), *light.at, *light.half_u, *light.half_v, *light.normal, *light.colour]
 
 
-def _sky_row(sky: Sky) -> Float[np.ndarray, " 22"]:
+def _sky_row(sky: Sky) -> Float[np.ndarray, " 25"]:
     colours = [*sky.zenith, *sky.horizon, *sky.ground, *sky.sun]
     clouds = [sky.cloud_cover, float(sky.cloud_seed), sky.cloud_scale]
-    return np.array([0.0, 0.0, 0.0, sky.radius, *sky.to_sun, *colours, *clouds])
+    panorama = [float(sky.panorama), sky.turn, sky.gain]
+    return np.array([0.0, 0.0, 0.0, sky.radius, *sky.to_sun, *colours, *clouds, *panorama])
 
 
 def _material_tables(shapes: list[Shape]) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +222,9 @@ def _material_tables(shapes: list[Shape]) -> tuple[np.ndarray, np.ndarray]:
     rows: dict[tuple, int] = {}
     faces = np.zeros((len(shapes), 6), np.int32)
     for i, shape in enumerate(shapes):
+        if len(shape.materials) == 1 and not shape.world_aligned:
+            faces[i] = rows.setdefault((shape.materials[0], (0.0, 0.0)), len(rows))
+            continue
         for face in range(6):
             material = shape.materials[face if len(shape.materials) > 1 else 0]
             shift = (0.0, 0.0)
@@ -213,13 +240,13 @@ def _material_tables(shapes: list[Shape]) -> tuple[np.ndarray, np.ndarray]:
     return faces, table
 
 
-def _lattices(rows: Float[np.ndarray, "p 9"]) -> tuple[np.ndarray, int]:
+def _lattices(rows: Float[np.ndarray, "p 9"], spacing: float) -> tuple[np.ndarray, int]:
     """Where each face keeps its light: first row and size, and the number of rows in all."""
     half = np.stack([rows[:, [3 + u, 3 + v]] for u, v in FACE_AXES], axis=1)
     curved = rows[:, 8] != BOX
     half[curved, 0, 0] = np.pi * rows[curved, 3]
     half[curved, 0, 1] = np.where(rows[curved, 8] == SPHERE, 0.5 * np.pi * rows[curved, 3], rows[curved, 4])
-    size = np.ceil(2 * half / LIGHT_SPACING_M).astype(np.int64) + 1
+    size = np.ceil(2 * half / spacing).astype(np.int64) + 1
     least = np.full_like(size, 2)
     least[curved, 0, 0] = 13
     least[rows[:, 8] == SPHERE, 0, 1] = 7

@@ -15,14 +15,20 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
-from worldgen.worlds._texture import TILE_PX
+from worldgen.worlds._texture import PANORAMA_HEIGHT, PANORAMA_MAX, PANORAMA_WIDTH, TILE_PX
+from worldgen.worlds.drawn import drawn_tiles
 
 PICTURES = 72
 PICTURE_SEED = 20
 SATURATION_MAX = 0.72
 """Of a tile's mean linear colour, 1 - least / greatest channel."""
 
+FILM_LIGHT = np.linspace(0.0, PANORAMA_MAX, 4097)
+BRIGHTEST_SHOWN = 0.99
+"""White in a sky photograph is clipped; it is taken to be as bright as this."""
+
 _FOLDER = resources.files("worldgen.worlds") / "textures"
+_SKIES = resources.files("worldgen.worlds") / "skies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +44,19 @@ class Textures:
     groups: dict[str, tuple[int, ...]]
     """Tile numbers by use."""
 
+    panoramas: dict[str, int]
+    """First texel of every sky panorama; its rows follow, zenith first, ``PANORAMA_MAX`` for 65535."""
+
 
 def linear_from_srgb(srgb: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Undo the sRGB curve; values in [0, 1]."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def film_curve(light: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Linear light to sRGB in [0, 1]: a film-like shoulder (Narkowicz 2015), then gamma."""
+    y = np.clip(light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14), 0.0, 1.0)
+    return np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
 
 
 def mip_levels(tiles: Float[np.ndarray, "t s s 3"]) -> Float[np.ndarray, "t k 3"]:
@@ -65,14 +80,33 @@ def textures() -> Textures:
     drawn = [_picture(rng, photos) for _ in range(PICTURES)]
     curve = linear_from_srgb(np.arange(256) / 255.0).astype(np.float32)
     tiles = _calmed(curve[np.stack([*photos, *drawn])])
-    texels = mip_levels(tiles)
     groups = {name: tuple(numbers) for name, numbers in index["groups"].items()}
     groups["picture"] = tuple(range(len(photos), len(tiles)))
+    others, spans = drawn_tiles(photos)
+    groups |= {use: tuple(range(len(tiles) + a, len(tiles) + b)) for use, (a, b) in spans.items()}
+    texels = np.concatenate([mip_levels(tiles), mip_levels(curve[others])])
+    skies = _panoramas()
+    first = len(texels) * texels.shape[1]
     return Textures(
-        texels=np.round(texels * 65535.0).astype(np.uint16).reshape(-1, 3),
+        texels=np.concatenate(
+            [np.round(texels * 65535.0).astype(np.uint16).reshape(-1, 3), *skies.values()], axis=0
+        ),
         means=texels[:, -1].astype(np.float64),
         groups=groups,
+        panoramas={name: first + k * PANORAMA_WIDTH * PANORAMA_HEIGHT for k, name in enumerate(skies)},
     )
+
+
+def _panoramas() -> dict[str, UInt16[np.ndarray, "p 3"]]:
+    """Radiance of the sky photographs that the film curve of pictures shows as they are."""
+    shown = np.arange(256) / 255.0
+    radiance = np.interp(np.minimum(shown, BRIGHTEST_SHOWN), film_curve(FILM_LIGHT), FILM_LIGHT)
+    table = np.round(radiance * (65535.0 / PANORAMA_MAX)).astype(np.uint16)
+    found: dict[str, UInt16[np.ndarray, "p 3"]] = {}
+    for entry in json.loads((_SKIES / "index.json").read_text())["panoramas"]:
+        with (_SKIES / f"{entry['name']}.webp").open("rb") as file:
+            found[entry["name"]] = table[np.asarray(Image.open(file).convert("RGB"))].reshape(-1, 3)
+    return found
 
 
 def _cut(

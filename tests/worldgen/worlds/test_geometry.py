@@ -27,7 +27,7 @@ def box_scene(rng: np.random.Generator, *, count: int) -> Scene:
     sky, grey = random_sky(rng), ((0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     world = packed(shapes, [], sky=sky, ambient=grey, reach=1.0)
     areas = np.array([[-1.0, -1.0, 1.0, 1.0]])
-    return Scene(seed=0, world=world, walk_areas=areas, ceiling=4.0, is_open=True)
+    return Scene(seed=0, world=world, walk_areas=areas, walk_levels=np.zeros(1), ceiling=4.0, is_open=True)
 
 
 def box_meshes(scene: Scene) -> trimesh.Trimesh:

@@ -68,7 +68,8 @@ def shadow_scene() -> Scene:
     )
     sky = random_sky(np.random.default_rng(0))
     world = packed(shapes, [lamp], sky=sky, ambient=((0.4, 0.4, 0.4), (0.2, 0.2, 0.2)), reach=1.3)
-    return Scene(seed=0, world=world, walk_areas=np.zeros((1, 4)), ceiling=3.0, is_open=True)
+    areas, levels = np.zeros((1, 4)), np.zeros(1)
+    return Scene(seed=0, world=world, walk_areas=areas, walk_levels=levels, ceiling=3.0, is_open=True)
 
 
 def slow_end(shapes: np.ndarray, p: np.ndarray, ray: np.ndarray, t_max: float) -> float:
