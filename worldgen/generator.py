@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -29,7 +30,7 @@ from worldgen.conditions import (
     nothing_known,
 )
 from worldgen.flow import bent, levels, sample
-from worldgen.history import CONDITIONAL, Context, Guidance, noise_like
+from worldgen.history import CLEAN, CONDITIONAL, Context, Guidance, noise_like
 from worldgen.joint import ClipDenoiser, Reader
 from worldgen.model.attention import views_of
 from worldgen.model.rgbd import ModelConfig, RGBDModel
@@ -89,7 +90,7 @@ class RGBDGenerator:
         routed: int | None = None,
         schedule: Schedule | Overlap | None = None,
         guidance: Guidance = CONDITIONAL,
-        context: Context = Context(),  # noqa: B008 (frozen)
+        context: Context = CLEAN,
         device: torch.device | str | None = None,
     ):
         """Load weights.
@@ -123,7 +124,7 @@ class RGBDGenerator:
         extras = (
             schedule,
             guidance if guidance != CONDITIONAL else None,
-            context if context != Context() else None,
+            context if context != CLEAN else None,
         )
         sampler += "".join(f":{extra.label}" for extra in extras if extra is not None)
         sampler += "" if routed is None else f":routed{routed}"
@@ -176,7 +177,7 @@ class RGBDGenerator:
         return sample(lambda x, t: denoise(x, t, every), noise, grid=self._grid, imagined=imagined)
 
     def _reader(self, frame: Frames, units: SceneUnits) -> Reader:
-        return lambda history: self._remembered(frame, units, self._context.at(history))
+        return cache(lambda history: self._remembered(frame, units, self._context.at(history)))
 
     def _remembered(self, frame: Frames, units: SceneUnits, context: Context) -> Recall:
         """Keys and values of one frame; those of frames recalled lately are still there.

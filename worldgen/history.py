@@ -59,6 +59,10 @@ class Context:
         return self if history == 0.0 else Context("noise", max(history, self.level))
 
 
+CLEAN = Context()
+"""Finished frames as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Showing:
     """One showing of the history."""
