@@ -63,11 +63,11 @@ class View:
         return ~self.known[..., 0]
 
 
-def imagined(generator: Generator, scene: int) -> list[View]:
+def imagined(generator: Generator, scene: int, *, count: int = IMAGINED) -> list[View]:
     """Views of one world, each imagined from those before it."""
     world = random_scene(FIRST_SEED + scene)
     size = generator.size
-    truth = render(world, random_walk_cameras(world, n=EXACT + IMAGINED, seed=scene, width=size, height=size))
+    truth = render(world, random_walk_cameras(world, n=EXACT + count, seed=scene, width=size, height=size))
     exact, caches = truth[:EXACT], (WorldCache(), WorldCache())
     for cache in caches:
         cache.insert(exact, ids=list(range(EXACT)), nearer=NEARER)
@@ -75,7 +75,7 @@ def imagined(generator: Generator, scene: int) -> list[View]:
     scale = median_depth(exact[:1])
     units = SceneUnits(scale=scale, span=range_of(exact.depth / scale, exact.valid))
     frames, views = [exact[[i]] for i in range(EXACT)], []
-    for i in range(EXACT, EXACT + IMAGINED):
+    for i in range(EXACT, EXACT + count):
         target = truth[[i]]
         shown = known_from_cache(grown.render(target.cameras))
         frame = generator(shown, concatenated(frames[-REMEMBERED:]), units=units, seed=1000 * scene + i)

@@ -22,7 +22,7 @@ from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
 from worldgen.training.clips import Clip, clip_of
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.run import begun
-from worldgen.training.trainer import CHECKPOINT, TRAINED, Step, learning_rate, train
+from worldgen.training.trainer import CHECKPOINT, TRAINED, Step, clips_of, learning_rate, train
 from worldgen.training.update import (
     GRADIENT_NORM,
     LINK_CHANCE,
@@ -338,3 +338,15 @@ def test_a_resampled_step_learns_from_other_renders_and_nothing_else():
         for share in (0.0, 1.0)
     ]
     assert same[0] == same[1]
+
+
+def test_a_recipe_says_which_worlds_clips_walk_through_and_how_they_are_degraded():
+    stage = Stage(size=16, frames=8)
+    plain = TrainConfig(model=SMALL, stages=(stage,), clip_frames=2)
+    street = dataclasses.replace(plain, kinds={"street": 1.0})
+    exact, spoilt = (dataclasses.replace(plain, degraded=chance) for chance in (0.0, 1.0))
+    first, again, elsewhere = (clips_of(config, stage)[3].images for config in (plain, plain, street))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, elsewhere)
+    conditions = [[clips_of(config, stage)[i].condition for i in range(6)] for config in (exact, spoilt)]
+    assert not all(torch.equal(a, b) for a, b in zip(*conditions, strict=True))

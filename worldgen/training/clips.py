@@ -30,7 +30,7 @@ from worldgen.conditions import (
 )
 from worldgen.depth import PRIOR, range_of
 from worldgen.model.attention import views_of
-from worldgen.training.corruption import degraded, measured, torn
+from worldgen.training.corruption import DEGRADED_CHANCE, degraded, measured, torn
 from worldgen.worlds import DEFAULT_KINDS, random_scene, random_walk_cameras, render
 
 FIRST_HELD_OUT_SEED = 1_000_000_000
@@ -90,7 +90,15 @@ def collated(clips: list[Clip]) -> Clip:
 class Clips(Dataset[Clip]):
     """Clips by index, each a batch of one; see the module's docstring."""
 
-    def __init__(self, *, size: int, frames: int, seed: int, kinds: Mapping[str, float] = DEFAULT_KINDS):
+    def __init__(
+        self,
+        *,
+        size: int,
+        frames: int,
+        seed: int,
+        kinds: Mapping[str, float] = DEFAULT_KINDS,
+        degrading: float = DEGRADED_CHANCE,
+    ):
         """Describe the clips.
 
         Args:
@@ -98,8 +106,10 @@ class Clips(Dataset[Clip]):
             frames: frames a clip.
             seed: another seed gives other clips; scene seeds stay below ``FIRST_HELD_OUT_SEED``.
             kinds: weights of the kinds of worlds, as in :func:`worldgen.worlds.random_scene`.
+            degrading: chance that a frame enters the cache with the errors of an imagined one.
         """
         self._size, self._frames, self._seed, self._kinds = size, frames, seed, kinds
+        self._degrading = degrading
 
     def __len__(self) -> int:
         return FIRST_HELD_OUT_SEED
@@ -115,7 +125,7 @@ class Clips(Dataset[Clip]):
             height=self._size,
         )
         order = torch.from_numpy(_order(self._frames + 1, rng))
-        return clip_of(render(scene, cameras[order]), rng=rng)
+        return clip_of(render(scene, cameras[order]), rng=rng, degrading=self._degrading)
 
 
 def _order(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
@@ -128,7 +138,7 @@ def _order(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     return rng.permutation(count)
 
 
-def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
+def clip_of(frames: Frames, *, rng: np.random.Generator, degrading: float = DEGRADED_CHANCE) -> Clip:
     """A clip from exact frames, all but the first; that one serves only as the source of a cache."""
     start = STARTS[int(rng.choice(len(STARTS), p=START_CHANCES))]
     source, targets = frames[:1], frames[1:]
@@ -137,7 +147,7 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
         given = 2 if len(targets) > 2 and rng.random() < SECOND_GIVEN_CHANCE else 1
     cache = WorldCache()
     if start == "cache":
-        cache.insert(degraded(source, rng), ids=[0])
+        cache.insert(degraded(source, rng, chance=degrading), ids=[0])
     opening = source if start == "cache" else targets[:1]
     if start == "measured":
         opening = measured(opening, rng)
@@ -147,7 +157,7 @@ def clip_of(frames: Frames, *, rng: np.random.Generator) -> Clip:
     is_shown = torch.zeros(1, len(targets), dtype=torch.bool)
     for i in range(len(targets)):
         exact = targets[i : i + 1]
-        imagined = degraded(exact, rng)
+        imagined = degraded(exact, rng, chance=degrading)
         seen = cache.render(exact.cameras)
         if i < given:
             known.append(known_pictures(imagined))

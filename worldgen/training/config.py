@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from worldgen.model.rgbd import TOKEN_PIXELS, ModelConfig
+from worldgen.training.corruption import DEGRADED_CHANCE
 from worldgen.worlds.layout import DEFAULT_KINDS, checked_kinds
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -76,6 +77,9 @@ class TrainConfig:
     depth_weight: float = 1.0
     """Weight of the loss of the depth code; that of colour is 1."""
 
+    degraded: float = DEGRADED_CHANCE
+    """Chance that a frame enters a clip's cache with the errors of an imagined one (noise augmentation)."""
+
     resampled: float = 0.0
     """Chance that a batch is trained on renders of what the model itself imagines (resampling forcing)."""
 
@@ -104,10 +108,11 @@ class TrainConfig:
                 f"{self.cooldown}"
             )
 
-        if not (0.0 <= self.resampled <= 1.0 and 0.0 <= self.resampled_from <= 1.0):
+        chances = (self.degraded, self.resampled, self.resampled_from)
+        if not all(0.0 <= chance <= 1.0 for chance in chances):
             raise ValueError(
-                f"resampled and resampled_from must lie in [0, 1], got {self.resampled} and "
-                f"{self.resampled_from}"
+                "degraded, resampled and resampled_from must lie in [0, 1], got "
+                f"{self.degraded}, {self.resampled} and {self.resampled_from}"
             )
 
     @property
@@ -136,14 +141,24 @@ def load_config(path: Path) -> TrainConfig:
         names = ", ".join(sorted(found.stem for found in CONFIGS.glob("*.toml")))
         raise ValueError(f"there is no training configuration at {path}; give a TOML file or one of: {names}")
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-        model = _built(ModelConfig, table.pop("model", {}))
-        stages = tuple(_built(Stage, stage) for stage in table.pop("stages", ()))
-        if "kinds" in table:
-            table["kinds"] = {kind: float(weight) for kind, weight in dict(table["kinds"]).items()}
-        return _built(TrainConfig, {**table, "model": model, "stages": stages})
+        return config_from(tomllib.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is no training configuration: {error}") from error
+
+
+def config_from(table: dict[str, Any]) -> TrainConfig:
+    """A configuration from a table of TOML.
+
+    Raises:
+        ValueError: if a key is unknown, or a value makes no sense.
+        TypeError: if a key is missing, or a value is of another type.
+    """
+    built = dict(table)
+    built["model"] = _built(ModelConfig, built.pop("model", {}))
+    built["stages"] = tuple(_built(Stage, stage) for stage in built.pop("stages", ()))
+    if "kinds" in built:
+        built["kinds"] = {kind: float(weight) for kind, weight in dict(built["kinds"]).items()}
+    return _built(TrainConfig, built)
 
 
 def _built(kind: type[T], table: dict[str, Any]) -> T:

@@ -36,9 +36,9 @@ STEP = 6.4
 """A sensor loses depth where it changes faster than this, in logarithms a picture's width."""
 
 
-def degraded(frame: Frames, rng: np.random.Generator) -> Frames:
+def degraded(frame: Frames, rng: np.random.Generator, *, chance: float = DEGRADED_CHANCE) -> Frames:
     """Sometimes a frame as a model might have imagined it: off in colour and depth, less trusted."""
-    if rng.random() > DEGRADED_CHANCE:
+    if rng.random() > chance:
         return frame
     field = _smooth(frame, 4, rng)
     warp = torch.exp(rng.uniform(0.0, 0.015) * field + rng.normal(0.0, 0.01))

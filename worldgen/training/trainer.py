@@ -154,6 +154,17 @@ def _resumed(
     return run, progress
 
 
+def clips_of(config: TrainConfig, stage: Stage) -> Clips:
+    """The clips of a recipe, at the resolution of one of its stages."""
+    return Clips(
+        size=stage.size,
+        frames=config.clip_frames,
+        seed=config.seed,
+        kinds=config.kinds,
+        degrading=config.degraded,
+    )
+
+
 def _save(
     folder: Path, run: Run, *, progress: Progress, config: TrainConfig, size: int, ranks: Ranks
 ) -> None:
@@ -181,7 +192,7 @@ def _batches(
     config: TrainConfig, stage: Stage, progress: Progress, *, workers: int, ranks: Ranks
 ) -> DataLoader[Clip]:
     """This rank's rows of the batches to come; clip ``i`` is the same whoever makes it."""
-    clips = Clips(size=stage.size, frames=config.clip_frames, seed=config.seed)
+    clips = clips_of(config, stage)
     return DataLoader(
         clips,
         batch_size=ranks.share(stage.batch_clips),

@@ -1,0 +1,1 @@
+"""Ablations: variants of one small recipe, trained alike and measured alike; see ``__main__``."""
