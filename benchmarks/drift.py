@@ -36,7 +36,8 @@ from render.frames import Frames, concatenated, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache
 from worldgen.depth import range_of
 from worldgen.evaluation.features import frechet_distance, hole_features
-from worldgen.generator import DEFAULT_WEIGHTS, Generator, RGBDGenerator
+from worldgen.generator import Generator, RGBDGenerator
+from worldgen.model.weights import DEFAULT_WEIGHTS
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
 from worldgen.worlds import random_scene, random_walk_cameras, render
 

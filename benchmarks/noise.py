@@ -39,9 +39,10 @@ from render.frames import Frames, concatenated
 from render.metrics import psnr
 from render.paths import interpolated
 from worldgen.conditions import known_from_cache
-from worldgen.generator import DEFAULT_WEIGHTS, RGBDGenerator
+from worldgen.generator import RGBDGenerator
+from worldgen.model.weights import DEFAULT_WEIGHTS
+from worldgen.sampling.warped_noise import flow_between, fresh, reduced, warped
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
-from worldgen.warped_noise import flow_between, fresh, reduced, warped
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 FIRST_SEED = FIRST_HELD_OUT_SEED + 7000

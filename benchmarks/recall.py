@@ -50,7 +50,8 @@ from render.frames import Frames, median_depth
 from render.metrics import psnr
 from worldgen.conditions import SceneUnits, known_from_cache
 from worldgen.depth import range_of
-from worldgen.generator import DEFAULT_WEIGHTS, RGBDGenerator
+from worldgen.generator import RGBDGenerator
+from worldgen.model.weights import DEFAULT_WEIGHTS
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
 from worldgen.worlds import random_scene, random_walk_cameras, render
 

@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from worldgen.conditions import channels_of, images_of, known_from_cache, known_pictures
 from worldgen.evaluation.views import Case, held_out_case
-from worldgen.generator import DEFAULT_WEIGHTS, RGBDGenerator, compute_dtype
+from worldgen.generator import RGBDGenerator
 from worldgen.model.attention import views_of
+from worldgen.model.weights import DEFAULT_WEIGHTS, compute_dtype
 from worldgen.settle import settled
 
 STEPS, ROUNDS, SCENE = 4, 7, 3

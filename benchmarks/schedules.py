@@ -45,9 +45,10 @@ from benchmarks.clips import Task, cache_of, difference, frechet, task_of
 from render.frames import Frames, concatenated
 from render.metrics import psnr
 from worldgen.conditions import known_from_cache
-from worldgen.generator import DEFAULT_WEIGHTS, RGBDGenerator
-from worldgen.history import CONDITIONAL, vanilla
-from worldgen.schedules import Schedule
+from worldgen.generator import RGBDGenerator
+from worldgen.model.weights import DEFAULT_WEIGHTS
+from worldgen.sampling.history import CONDITIONAL, vanilla
+from worldgen.sampling.schedules import Schedule
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
 from worldgen.worlds import random_scene, random_walk_cameras, render
 

@@ -15,8 +15,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from render.frames import Frames
@@ -29,20 +27,15 @@ from worldgen.conditions import (
     known_pictures,
     nothing_known,
 )
-from worldgen.flow import bent, levels, sample
-from worldgen.history import CLEAN, CONDITIONAL, Context, Guidance, noise_like
-from worldgen.joint import ClipDenoiser, Reader
 from worldgen.model.attention import views_of
-from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
-from worldgen.overlap import Overlap
-from worldgen.schedules import Schedule
+from worldgen.model.weights import DEFAULT_WEIGHTS, compute_dtype, load_model, weights_path
+from worldgen.sampling.flow import bent, levels, sample
+from worldgen.sampling.history import CLEAN, CONDITIONAL, Context, Guidance, noise_like
+from worldgen.sampling.joint import ClipDenoiser, Reader
+from worldgen.sampling.overlap import Overlap
+from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
-
-WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_WEIGHTS = "tiny"
-MAX_WEIGHTS_BYTES = 1 << 30
-CPU = torch.device("cpu")
 
 SAMPLING = 1
 """Raised whenever the same weights and arguments give other frames than before: a path that was begun with
@@ -227,78 +220,6 @@ def _imagined(condition: Float[Tensor, "1 n 11 h w"]) -> Float[Tensor, "1 n 4 h 
     """1 in the colours that are not known; depth is better smooth, for its noise tears surfaces open."""
     unknown = 1.0 - condition[:, :, 4:5]
     return torch.cat([unknown, unknown, unknown, torch.zeros_like(unknown)], dim=2)
-
-
-def weights_path(weights: Path | str) -> Path:
-    """The file behind a path or the name of shipped weights."""
-    shipped = WEIGHTS / f"{weights}.safetensors"
-    path = shipped if shipped.is_file() else Path(weights)
-    if not path.is_file():
-        names = ", ".join(sorted(found.stem for found in WEIGHTS.glob("*.safetensors"))) or "none"
-        raise ValueError(f"there are no weights at {weights}; give a .safetensors file or one of: {names}")
-    if path.stat().st_size > MAX_WEIGHTS_BYTES:
-        raise ValueError(f"{path} has over {MAX_WEIGHTS_BYTES >> 20} MiB; these are not our weights")
-    return path
-
-
-def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
-    """Write weights in bfloat16, with the sizes of the model in the header."""
-    config = model.config
-    header = {
-        "name": config.name,
-        "levels": ",".join(map(str, config.levels)),
-        "width": str(config.width),
-        "depth": str(config.depth),
-        "head_width": str(config.head_width),
-        "cameras": config.cameras,
-        "size": str(size),
-    }
-    tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, header)
-    temporary.chmod(0o644)  # the library writes it for its owner alone
-    temporary.replace(path)
-
-
-def load_model(path: Path, *, device: torch.device = CPU) -> tuple[RGBDModel, int]:
-    """Read weights; the model computes in bfloat16 where the device multiplies it in hardware.
-
-    Returns:
-        The model in evaluation mode, and the pixels a side that it was trained for.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = ModelConfig(
-            name=header["name"],
-            levels=tuple(int(level) for level in header["levels"].split(",")),
-            width=int(header["width"]),
-            depth=int(header["depth"]),
-            head_width=int(header["head_width"]),
-            cameras=header.get("cameras", "prope"),
-        )
-        with torch.device("meta"):
-            model = RGBDModel(config)  # no memory yet: a header may claim any size
-        model.load_state_dict(tensors, assign=True)
-        size = int(header["size"])
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not hold weights of this model: {reason}") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise ValueError(f"{path} holds NaN or infinite weights; train or fetch it again")
-    model.requires_grad_(requires_grad=False).eval()
-    model = model.to(device, compute_dtype(device))
-    return model.to(memory_format=torch.channels_last), size  # type: ignore[call-overload]
-
-
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """Bfloat16 where the device multiplies it in hardware, float32 elsewhere.
-
-    A CPU without such instructions emulates them, a hundred times slower than float32.
-    """
-    is_fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if is_fast else torch.float32
 
 
 def _digest(path: Path) -> str:

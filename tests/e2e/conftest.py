@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.verbs import Words, forked
 from tests.oracles.small_models import perturbed_model
-from worldgen.generator import save_model
+from worldgen.model.weights import save_model
 
 SIZE = 32
 

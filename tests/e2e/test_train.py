@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.verbs import run
-from worldgen.generator import load_model
+from worldgen.model.weights import load_model
 from worldgen.training.curves import steps_in
 
 RECIPE = """

@@ -17,7 +17,7 @@ from memory.world import World
 from tests.e2e.test_cli import COLOR, DEPTH
 from tests.e2e.verbs import Words, facts, run
 from tests.memory.test_world_hostile import contents, seal
-from worldgen.generator import load_model, save_model
+from worldgen.model.weights import load_model, save_model
 
 
 @pytest.fixture(scope="module")

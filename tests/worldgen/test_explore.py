@@ -16,7 +16,8 @@ from memory.world import SceneInfo, World
 from render.cameras import Cameras, intrinsics_from_fov
 from tests.oracles.small_models import perturbed_model
 from worldgen.explore import LEG_FRAMES, MOST_UNSEEN, Way, explore, next_leg, ways
-from worldgen.generator import RGBDGenerator, save_model
+from worldgen.generator import RGBDGenerator
+from worldgen.model.weights import save_model
 from worldgen.rollout import Growth
 
 UP = (0.0, -1.0, 0.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from worldgen import flow as flow_module
-from worldgen.flow import (
+from worldgen.sampling.flow import (
     MANY_STEPS,
     MIN_TIME,
     bent,

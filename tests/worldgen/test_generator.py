@@ -15,15 +15,8 @@ from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
 from worldgen import generator as generator_module
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
-from worldgen.generator import (
-    MAX_WEIGHTS_BYTES,
-    REMEMBERED_FRAMES,
-    Generator,
-    RGBDGenerator,
-    load_model,
-    save_model,
-    weights_path,
-)
+from worldgen.generator import REMEMBERED_FRAMES, Generator, RGBDGenerator
+from worldgen.model.weights import MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 SIZE = 32

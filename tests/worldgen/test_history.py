@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from worldgen.flow import levels, sample
-from worldgen.history import (
+from worldgen.sampling.flow import levels, sample
+from worldgen.sampling.history import (
     CONDITIONAL,
     Context,
     Guidance,

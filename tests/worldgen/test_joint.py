@@ -13,12 +13,13 @@ from render.frames import Frames, checked, concatenated
 from tests.oracles.small_models import perturbed_model
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR
-from worldgen.flow import bent, levels, sample
-from worldgen.generator import RGBDGenerator, save_model
-from worldgen.history import Context, fractional, temporal, vanilla
+from worldgen.generator import RGBDGenerator
 from worldgen.model.attention import views_of
-from worldgen.overlap import Overlap
-from worldgen.schedules import Schedule
+from worldgen.model.weights import save_model
+from worldgen.sampling.flow import bent, levels, sample
+from worldgen.sampling.history import Context, fractional, temporal, vanilla
+from worldgen.sampling.overlap import Overlap
+from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
 from worldgen.worlds import random_scene, random_walk_cameras, render
 

@@ -25,7 +25,8 @@ from worldgen.evaluation.loops import (
     walk,
     walked,
 )
-from worldgen.generator import RGBDGenerator, save_model
+from worldgen.generator import RGBDGenerator
+from worldgen.model.weights import save_model
 from worldgen.rollout import Growth
 from worldgen.worlds import random_scene, random_walk_cameras, render
 

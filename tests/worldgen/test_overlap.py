@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.oracles.gaussian_clips import GaussianClips
-from worldgen.flow import levels
-from worldgen.overlap import Overlap, merged, windows
+from worldgen.sampling.flow import levels
+from worldgen.sampling.overlap import Overlap, merged, windows
 
 FRAMES, LENGTH = 16, 4
 GRID = levels(16).double()

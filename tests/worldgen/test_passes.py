@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from render.cameras import Cameras, intrinsics_from_fov
-from worldgen.passes import (
+from worldgen.sampling.passes import (
     LEAST_WEIGHT,
     Group,
     anchor_places,

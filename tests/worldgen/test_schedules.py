@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.oracles.gaussian_clips import GaussianClips
-from worldgen.flow import bent, carried, levels, sample
-from worldgen.schedules import (
+from worldgen.sampling.flow import bent, carried, levels, sample
+from worldgen.sampling.schedules import (
     FrameDenoiser,
     Schedule,
     autoregressive,

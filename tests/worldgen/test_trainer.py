@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from tests.oracles.small_models import SMALL, perturbed_model, random_views
-from worldgen.flow import MIN_TIME
-from worldgen.generator import load_model, save_model
 from worldgen.model.rgbd import ModelConfig
+from worldgen.model.weights import load_model, save_model
+from worldgen.sampling.flow import MIN_TIME
 from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
 from worldgen.training.clips import Clip, clip_of
 from worldgen.training.config import Stage, TrainConfig

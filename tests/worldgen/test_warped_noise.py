@@ -11,7 +11,7 @@ from torch import Tensor
 
 from render.cameras import Cameras, intrinsics_from_fov
 from tests.oracles.box_room import BoxRoom
-from worldgen.warped_noise import WarpedNoise, degraded, flow_between, fresh, reduced, shared, warped
+from worldgen.sampling.warped_noise import WarpedNoise, degraded, flow_between, fresh, reduced, shared, warped
 
 SIZE = 256
 BANDS = 5

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worldgen.generator import compute_dtype
+from worldgen.model.weights import compute_dtype
 from worldgen.training.ranks import sharded_like, whole
 
 MOMENTUM = 0.95

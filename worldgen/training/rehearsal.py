@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from worldgen.generator import load_model
+from worldgen.model.weights import load_model
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.ranks import ALONE, Ranks
 from worldgen.training.throughput import Machine, Throughput

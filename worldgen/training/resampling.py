@@ -21,8 +21,8 @@ from memory.cache import WorldCache
 from render.cameras import Cameras
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_from_cache
 from worldgen.depth import DepthRange
-from worldgen.flow import noised, shifted
 from worldgen.model.attention import Views
+from worldgen.sampling.flow import noised, shifted
 from worldgen.settle import settled
 from worldgen.training.clips import Clip
 from worldgen.training.ranks import ALONE, Ranks

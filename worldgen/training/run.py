@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from worldgen.generator import load_model
 from worldgen.model.rgbd import RGBDModel
+from worldgen.model.weights import load_model
 from worldgen.training.checkpoint import CheckpointMismatch, Run
 from worldgen.training.config import TrainConfig
 from worldgen.training.muon import Muon

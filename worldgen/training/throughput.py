@@ -15,10 +15,10 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from worldgen.generator import compute_dtype
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import CONDITION_CHANNELS, IMAGE_CHANNELS, ModelConfig, RGBDModel
 from worldgen.model.trunk import Links
+from worldgen.model.weights import compute_dtype
 from worldgen.training.trainer import Step
 from worldgen.training.update import LINK_CHANCE
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from worldgen.generator import save_model
+from worldgen.model.weights import save_model
 from worldgen.training.checkpoint import Progress, Run, load_checkpoint, save_checkpoint
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.training.config import Stage, TrainConfig

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from worldgen.flow import logit_normal_times, noised, shifted, velocity_loss
-from worldgen.generator import compute_dtype
 from worldgen.model.attention import Views
 from worldgen.model.trunk import Links
+from worldgen.model.weights import compute_dtype
+from worldgen.sampling.flow import logit_normal_times, noised, shifted, velocity_loss
 from worldgen.training.checkpoint import Progress, Run
 from worldgen.training.clips import Clip
 from worldgen.training.config import TrainConfig

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldgen.flow import carried, levels
-from worldgen.schedules import FrameDenoiser, walk
+from worldgen.sampling.flow import carried, levels
+from worldgen.sampling.schedules import FrameDenoiser, walk
 
 REFINE_STEPS = 2
 """Steps of the last pass over merged frames; it begins near the end."""
@@ -95,7 +95,7 @@ class Overlap:
             denoise: the model; frames outside the clip at hand tell it nothing (level 1).
             noise: that of every frame, for all clips that it is in.
             grid: noise levels from 1 to 0.
-            imagined: see :func:`worldgen.flow.sample`.
+            imagined: see :func:`worldgen.sampling.flow.sample`.
             given: frames that are known and stay as they are.
         """
         share, fixed = carried(grid, imagined), set(given or {})

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worldgen.flow import carried, stepped
+from worldgen.sampling.flow import carried, stepped
 
 KINDS = ("full", "pyramid", "trapezoid", "autoregressive")
 
@@ -94,8 +94,8 @@ def walk(
         denoise: the model.
         x: frames at the levels of the first row.
         times: noise levels in [0, 1], none of which rises from a row to the next.
-        share: how much of a change of the prediction is carried on, see :func:`worldgen.flow.sample`;
-            the change is that since the frame's own last step.
+        share: how much of a change of the prediction is carried on, see
+            :func:`worldgen.sampling.flow.sample`; the change is that since the frame's own last step.
     """
     if (times.diff(dim=0) > 0).any():
         raise ValueError("a noise level rises along the schedule; frames only lose noise")
@@ -155,6 +155,6 @@ class Schedule:
         grid: Float[Tensor, " n"],
         imagined: Float[Tensor, "b f c h w"] | None = None,
     ) -> Float[Tensor, "b f c h w"]:
-        """What :func:`worldgen.flow.sample` does, with a level of its own for every frame."""
+        """What :func:`worldgen.sampling.flow.sample` does, with a level of its own for every frame."""
         times = times_of(self.matrix(len(grid) - 1, noise.shape[1]), grid)
         return walk(denoise, noise, times=times, share=carried(grid, imagined))

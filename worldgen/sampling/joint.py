@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldgen.history import Guidance, Showing, guided
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links, Recall
+from worldgen.sampling.history import Guidance, Showing, guided
 
 Reader = Callable[[float], Recall]
 """A finished frame's keys and values when it is noised to a level in [0, 1)."""
@@ -58,7 +58,7 @@ class ClipDenoiser:
     def __call__(
         self, x: Float[Tensor, "1 n 4 h w"], t: Float[Tensor, "1 n"], changing: list[int]
     ) -> Float[Tensor, "1 a 4 h w"]:
-        """See :data:`worldgen.schedules.FrameDenoiser`."""
+        """See :data:`worldgen.sampling.schedules.FrameDenoiser`."""
         readers = [*self._recalled, *self._finished_of(x, t, changing)]
         count = len(changing)
         links: Links = tuple(tuple(range(i)) for i in range(count))
