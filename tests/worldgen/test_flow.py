@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from worldgen import flow as flow_module
+from worldgen.sampling import flow as flow_module
 from worldgen.sampling.flow import (
     MANY_STEPS,
     MIN_TIME,
