@@ -10,9 +10,8 @@ measured on the same held-out worlds; one that is interrupted goes on when the c
 first and in the last four, what is lost a frame, and the contrast of the last four over that of the truth
 (``benchmarks/drift.py``). *views*: ``worldgen evaluate`` with 80 scenes.
 
-These models are small and hardly trained: what counts is the difference between lines, not their height.
-
-TABLE
+These models are small and hardly trained: what counts is the difference between lines, not their height. No
+ablation has been run to its end yet.
 """
 
 from __future__ import annotations
