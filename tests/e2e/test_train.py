@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from tests.e2e.verbs import run
+from worldgen.cli import Terminated
+from worldgen.cli.train import stopped_between_steps
 from worldgen.model.weights import load_model
 from worldgen.training.curves import steps_in
+from worldgen.training.ranks import ALONE
 
 RECIPE = """
 clip_frames = 2
@@ -40,6 +49,58 @@ def test_a_run_leaves_weights_a_log_curves_and_event_files(
     assert load_model(out / "weights.safetensors")[1] == 16
     assert run("train", recipe, "--workers", 0) == 0
     assert capsys.readouterr().out.startswith("nothing left to do; ")
+
+
+def interrupted(log: Path, *arguments: object) -> int:
+    """The exit status of a run that gets a SIGTERM once it has taken another step."""
+    taken = len(log.read_text().splitlines()) if log.exists() else 0
+
+    def interrupt() -> None:
+        while not log.exists() or len(log.read_text().splitlines()) <= taken:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    try:
+        return run(*arguments)
+    finally:
+        killer.join()
+
+
+def test_an_interrupted_run_loses_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    long = tmp_path / "long.toml"
+    long.write_text(RECIPE.replace("frames = 8", "frames = 8000"))
+    out = tmp_path / "runs" / "long"
+    for _ in range(2):
+        assert interrupted(out / "log.jsonl", "train", long, "--workers", 0) == 143
+        assert "worldgen: stopped; the same command goes on from here" in capsys.readouterr().err
+        steps = [step["progress"]["step"] for step in steps_in(out / "log.jsonl")]
+        assert steps == list(range(1, len(steps) + 1))
+        with safe_open(out / "checkpoint.safetensors", framework="pt") as file:
+            assert json.loads(file.metadata()["progress"])["step"] == steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_second_signal_does_not_wait(number: int, kind: type[KeyboardInterrupt]):
+    before = signal.getsignal(number)
+
+    def signalled_twice() -> None:
+        with stopped_between_steps(ALONE) as is_stopping:
+            assert not is_stopping()
+            os.kill(os.getpid(), number)
+            assert is_stopping()
+            os.kill(os.getpid(), number)
+            pytest.fail("the second signal waits")
+
+    with pytest.raises(kind, match="at once"):
+        signalled_twice()
+    assert signal.getsignal(number) is before
 
 
 def test_a_rehearsal_prints_its_figures_and_keeps_nothing(

@@ -74,18 +74,18 @@ def main(arguments: list[str] | None = None) -> None:
         status = 2 if _is_wrong_request(error) else 1
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"worldgen: {str(stop) or 'interrupted'}\n")
-        status = 143 if isinstance(stop, _Terminated) else 130
+        status = 143 if isinstance(stop, Terminated) else 130
     sys.exit(status)
 
 
-class _Terminated(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """SIGTERM: to end as Ctrl-C does, so that what is half done is put away."""
 
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
-        raise _Terminated
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
         yield

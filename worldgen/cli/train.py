@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,14 +90,19 @@ class Train:
         from worldgen.training.record import Record
 
         out = self.out or Path("runs") / self.config.stem
-        steps = self._steps(config, out, device=device, ranks=ranks)
         if not ranks.is_first:
-            deque(steps, maxlen=0)  # it prints and writes nothing
+            deque(
+                self._steps(config, out, device=device, ranks=ranks), maxlen=0
+            )  # it prints and writes nothing
             return
         out.mkdir(parents=True, exist_ok=True)
         machine, taken = _machine(config, device=device, ranks=ranks), []
-        with bar("training", total=config.total_frames) as progress, Record(out) as record:
-            for step in steps:
+        with (
+            bar("training", total=config.total_frames) as progress,
+            Record(out) as record,
+            stopped_between_steps(ranks) as is_stopping,
+        ):
+            for step in self._steps(config, out, device=device, ranks=ranks, is_stopping=is_stopping):
                 taken.append(step)
                 recent = machine.throughput(taken[-RECENT_STEPS:])
                 progress.to(step.progress.frames, f"{step.size} px, loss {step.loss:.3f}, {_told(recent)}")
@@ -120,7 +127,15 @@ class Train:
                     machine,
                 )
 
-    def _steps(self, config: TrainConfig, out: Path, *, device: torch.device, ranks: Ranks) -> Iterator[Step]:
+    def _steps(
+        self,
+        config: TrainConfig,
+        out: Path,
+        *,
+        device: torch.device,
+        ranks: Ranks,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Step]:
         from worldgen.training.trainer import train
 
         return train(
@@ -131,7 +146,45 @@ class Train:
             workers=self.workers,
             start_from=self.start_from,
             ranks=ranks,
+            is_stopping=is_stopping,
         )
+
+
+@contextmanager
+def stopped_between_steps(ranks: Ranks) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM wait for the end of the step, where a checkpoint can be written.
+
+    The second signal does not wait. Several processes are stopped at once: they would not hear it after the
+    same step.
+
+    Raises:
+        KeyboardInterrupt: at the end, if there was a signal.
+    """
+    if ranks.count > 1 or threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    heard: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            raise _interruption(number)("stopped at once; what came after the last checkpoint is lost")
+        sys.stderr.write("worldgen: this step is the last; once more to stop at once\n")
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(heard)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if heard:
+        raise _interruption(heard[0])("stopped; the same command goes on from here")
+
+
+def _interruption(number: int) -> type[KeyboardInterrupt]:
+    from worldgen.cli import Terminated
+
+    return Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 @contextmanager

@@ -8,7 +8,7 @@ a step does is in :mod:`worldgen.training.update`, how several processes share o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,7 @@ def train(
     workers: int = 1,
     start_from: Path | None = None,
     ranks: Ranks = ALONE,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step]:
     """Train until the configuration's frames are used up; continues what ``folder`` holds.
 
@@ -88,6 +89,8 @@ def train(
         ranks: the processes that train together. All must call this, with the same arguments but for the
             device; every batch is divided among them, and what comes out is what one process would get, up
             to rounding. The first one writes.
+        is_stopping: asked after every step; once it is true a checkpoint is written and training ends. All
+            ranks must hear the same.
 
     Raises:
         CheckpointMismatch: if the checkpoint or ``start_from`` belongs to another model.
@@ -109,7 +112,7 @@ def train(
                 frames=progress.frames + frames,
                 clips=progress.clips + len(clip.given) * ranks.count,
             )
-            is_last = progress.frames >= config.total_frames
+            is_last = progress.frames >= config.total_frames or is_stopping()
             is_saved = is_last or progress.step % save_every == 0
             if is_saved:
                 _save(folder, run, progress=progress, config=config, size=stage.size, ranks=ranks)
@@ -123,7 +126,9 @@ def train(
                 is_saved=is_saved,
                 **errors,
             )
-            if is_last or config.stage_at(progress.frames) is not stage:
+            if is_last:
+                return
+            if config.stage_at(progress.frames) is not stage:
                 break
             ready = time.perf_counter()
 
