@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -58,7 +59,9 @@ def interrupted(log: Path, *arguments: object) -> int:
     def interrupt() -> None:
         while not log.exists() or len(log.read_text().splitlines()) <= taken:
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+        workers = [child.pid for child in multiprocessing.active_children() if child.pid]
+        for process in (*workers, os.getpid()):  # as a terminal signals all of them
+            os.kill(process, signal.SIGTERM)
 
     killer = threading.Thread(target=interrupt)
     killer.start()
@@ -75,8 +78,8 @@ def test_an_interrupted_run_loses_no_step(
     long = tmp_path / "long.toml"
     long.write_text(RECIPE.replace("frames = 8", "frames = 8000"))
     out = tmp_path / "runs" / "long"
-    for _ in range(2):
-        assert interrupted(out / "log.jsonl", "train", long, "--workers", 0) == 143
+    for workers in (0, 1):
+        assert interrupted(out / "log.jsonl", "train", long, "--workers", workers) == 143
         assert "worldgen: stopped; the same command goes on from here" in capsys.readouterr().err
         steps = [step["progress"]["step"] for step in steps_in(out / "log.jsonl")]
         assert steps == list(range(1, len(steps) + 1))

@@ -7,6 +7,7 @@ a step does is in :mod:`worldgen.training.update`, how several processes share o
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -181,6 +182,15 @@ def _save(
         save_model(run.average, folder / TRAINED, size=size)
 
 
+def _left_to_end(worker: int) -> None:
+    """Let workers go on when all processes are told to stop: the step that is running must come to its end.
+
+    They end when the process that reads from them does.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class _Turns(Sampler[int]):
     """This rank's clips of one batch after the other, from the next unseen one on."""
 
@@ -206,4 +216,5 @@ def _batches(
         collate_fn=collated,
         multiprocessing_context="spawn" if workers else None,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_left_to_end,
     )
