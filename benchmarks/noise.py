@@ -36,8 +36,8 @@ from torch import Tensor
 
 from benchmarks.clips import Task, cache_of, difference, frechet, task_of
 from render.frames import Frames, concatenated
+from render.keyframes import interpolated
 from render.metrics import psnr
-from render.paths import interpolated
 from worldgen.conditions import known_from_cache
 from worldgen.generator import RGBDGenerator
 from worldgen.model.weights import DEFAULT_WEIGHTS

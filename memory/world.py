@@ -11,15 +11,14 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
 from memory import _folder, _tables
 from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pictures, stale_files, sweep_blobs
+from memory._door import cameras_of, check_cameras, check_frames
 from memory._index import NAME, Index
-from memory._png import MAX_SIDE
 from memory._records import (
     DISK_TROUBLE,
     MAX_PATH_CAMERAS,
@@ -38,7 +37,7 @@ from memory._records import (
     checked_origin,
     checked_time,
 )
-from memory._rows import scene_from_rows, stored_cameras
+from memory._rows import scene_from_rows
 from memory._schema import FORMAT, check_header
 from memory._store import Disk, Store
 from memory._surfaces import (
@@ -53,10 +52,7 @@ from memory._tree import Tree
 from memory.boxes import Box, box_around
 from memory.points import Points
 from render.cameras import Cameras
-from render.cameras import checked as checked_cameras
-from render.cameras import concatenated as concatenated_cameras
 from render.frames import Frames
-from render.frames import checked as checked_frames
 
 __all__ = [
     "FORMAT",
@@ -231,7 +227,7 @@ class World:
         valid on imagined ones, and 0 elsewhere.
         """
         records = self._records(ids)
-        cameras = _cameras_of(records)
+        cameras = cameras_of(records)
         try:
             pictures = [read_pictures(self.path, record) for record in records]
         except WorldError:
@@ -242,7 +238,7 @@ class World:
 
     def cameras(self, ids: Sequence[int] | None = None) -> Cameras:
         """The cameras of frames, without reading their pictures."""
-        return _cameras_of(self._records(ids))
+        return cameras_of(self._records(ids))
 
     def commit(
         self,
@@ -262,7 +258,7 @@ class World:
             The new head, and the frames exactly as they will be read back (8-bit colour, 16-bit
             depth), on the device they came from. Only these may enter cache and bank.
         """
-        _check_frames(frames)
+        check_frames(frames)
         plain = checked_origin(generator, seed=seed, settings=settings)
         created = checked_time(created or _now())
         with self._index.changing():
@@ -345,7 +341,7 @@ class World:
 
     def plan(self, cameras: Cameras, *, seed: int, generator: str, settings: dict[str, Any]) -> int:
         """Store a camera path to be followed from the head on, and return its number."""
-        _check_cameras(cameras, "a path")
+        check_cameras(cameras, "a path")
         if len(cameras) > MAX_PATH_CAMERAS:
             raise WorldError(f"a path has up to {MAX_PATH_CAMERAS} cameras, got {len(cameras)}; split it")
         plain = checked_origin(generator, seed=seed, settings=settings)
@@ -413,52 +409,6 @@ class World:
                 f"{cameras - done} frames from {done} on, got {count} from {chunk.path_start}; "
                 "go on from pending().done"
             )
-
-
-def _cameras_of(records: list[FrameRecord]) -> Cameras:
-    sizes = {(record.width, record.height) for record in records}
-    if len(sizes) != 1:
-        raise WorldError(f"frames read together share one size, got {sorted(sizes)}; read them by size")
-    runs = [list(run) for _, run in groupby(records, key=lambda record: (len(record.c2w), len(record.K)))]
-    size = sizes.pop()
-    return concatenated_cameras([_cameras_of_run(run, size) for run in runs])
-
-
-def _cameras_of_run(records: list[FrameRecord], size: tuple[int, int]) -> Cameras:
-    """Cameras of frames stored with one precision; checked at once, then singly to name a culprit."""
-    first, last = records[0].id, records[-1].id
-    name = f"frame {first}" if len(records) == 1 else f"frames {first} to {last}"
-    c2w, K = (b"".join(getattr(record, field) for record in records) for field in ("c2w", "K"))
-    try:
-        return stored_cameras(c2w, K, n=len(records), size=size, name=name)
-    except WorldError:
-        if len(records) > 1:
-            for record in records:
-                _cameras_of_run([record], size)
-        raise
-
-
-def _check_cameras(cameras: Cameras, what: str) -> None:
-    if len(cameras) == 0:
-        raise WorldError(f"{what} needs at least one camera, got none; give some")
-    if not (1 <= cameras.width <= MAX_SIDE and 1 <= cameras.height <= MAX_SIDE):
-        raise WorldError(
-            f"pictures are 1 to {MAX_SIDE} pixels a side, got {cameras.width}x{cameras.height}; resize them"
-        )
-    try:
-        checked_cameras(cameras)
-    except ValueError as error:
-        raise WorldError(f"{what} has a camera that cannot be used ({error}); correct it") from error
-
-
-def _check_frames(frames: Frames) -> None:
-    """Refuse frames that could not be read back, together or one by one."""
-    _check_cameras(frames.cameras, "a chunk")
-    for index in range(len(frames)):
-        try:
-            checked_frames(frames[[index]])
-        except ValueError as error:
-            raise WorldError(f"frame {index} of a chunk cannot be used ({error}); correct it") from error
 
 
 def _now() -> str:

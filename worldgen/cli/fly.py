@@ -72,7 +72,7 @@ class Fly:
     def _cameras(self, world: World, *, width: int, height: int) -> Cameras:
         """The cameras of the video, at its size; a wider picture sees more to the sides."""
         from render.cameras import with_size
-        from render.paths import interpolated
+        from render.keyframes import interpolated
         from worldgen.cli.inputs import path_from
 
         own = world.cameras()

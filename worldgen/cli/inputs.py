@@ -15,7 +15,8 @@ from torch import Tensor
 from memory.pictures import read_depth, read_rgb
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
-from render.paths import PRESETS, load_path, path_named
+from render.path_files import load_path
+from render.paths import PRESETS, path_named
 from worldgen.explore import EXPLORE
 
 MAX_FRAMES = 10_000

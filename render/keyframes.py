@@ -1,0 +1,69 @@
+"""Keyframes: a smooth path through a few cameras.
+
+Room: render (ground floor). Imports cameras; every other room may import this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float64, Int
+from kornia.geometry.conversions import quaternion_to_rotation_matrix, rotation_matrix_to_quaternion
+from torch import Tensor
+
+from render._poses import check_count, poses_of
+from render.cameras import Cameras
+
+SMALL_ANGLE = 1e-6
+"""Radians below which a turn is a straight line."""
+
+
+def interpolated(cameras: Cameras, n: int) -> Cameras:
+    """``n`` cameras that pass smoothly through ``cameras``, from the first to the last.
+
+    Equal time between neighbours. Positions follow a Catmull-Rom spline, rotations turn evenly the
+    short way (slerp), intrinsics change linearly. Where a keyframe is hit, it is kept bit for bit.
+    """
+    check_count(n)
+    if not len(cameras):
+        raise ValueError("a path needs at least one camera to pass through, got none")
+    keys, gaps, steps = cameras.to("cpu"), len(cameras) - 1, max(n - 1, 1)
+    travelled = torch.arange(n) * gaps
+    before, on_key = travelled // steps, (travelled % steps == 0)[:, None, None]
+    after, share = (before + 1).clamp(max=gaps), (travelled % steps / steps).double()[:, None]
+    rotations = _slerp(keys.c2w[before, :3, :3].double(), keys.c2w[after, :3, :3].double(), share)
+    c2w = poses_of(rotations, _spline(keys.origins.double(), before, share)).to(keys.c2w)
+    K = torch.lerp(keys.K[before].double(), keys.K[after].double(), share[..., None]).to(keys.K)
+    c2w, K = torch.where(on_key, keys.c2w[before], c2w), torch.where(on_key, keys.K[before], K)
+    return dataclasses.replace(keys, c2w=c2w, K=K).to(cameras.c2w.device)
+
+
+def _slerp(
+    a: Float64[Tensor, "n 3 3"], b: Float64[Tensor, "n 3 3"], share: Float64[Tensor, "n 1"]
+) -> Float64[Tensor, "n 3 3"]:
+    """Rotations the share of the way from ``a`` to ``b``."""
+    p, q = rotation_matrix_to_quaternion(a), rotation_matrix_to_quaternion(b)
+    q = torch.where((p * q).sum(dim=-1, keepdim=True) < 0, -q, q)
+    norm = torch.linalg.vector_norm
+    angle = 2 * torch.atan2(norm(p - q, dim=-1, keepdim=True), norm(p + q, dim=-1, keepdim=True))
+    # sin(s x) / sin(x) goes to s for small x; kornia divides the sum by its length.
+    return quaternion_to_rotation_matrix(
+        torch.where(
+            angle < SMALL_ANGLE,
+            torch.lerp(p, q, share),
+            torch.sin((1 - share) * angle) * p + torch.sin(share * angle) * q,
+        )
+    )
+
+
+def _spline(
+    points: Float64[Tensor, "m 3"], before: Int[Tensor, " n"], share: Float64[Tensor, "n 1"]
+) -> Float64[Tensor, "n 3"]:
+    """Uniform Catmull-Rom spline, its first and last gap continued in a straight line."""
+    inner = points[[min(1, len(points) - 1), max(len(points) - 2, 0)]]
+    ends = 2 * points[[0, -1]] - inner
+    padded = torch.cat([ends[:1], points, ends[1:]])
+    a, b, c, d = (padded[(before + k).clamp(max=len(points) + 1)] for k in range(4))
+    cubic = 3 * (b - c) + d - a
+    return b + 0.5 * share * (c - a + share * (2 * a - 5 * b + 4 * c - d + share * cubic))
