@@ -7,10 +7,27 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from render.frames import Frames
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import ModelConfig, RGBDModel
+from worldgen.training.config import Stage, TrainConfig
 
 SMALL = ModelConfig(name="small", levels=(8, 16), width=64, depth=4, head_width=16)
+
+SIDE = 32
+"""Pixels along a side of the pictures that such models are for."""
+
+SMALL_CLIPS = TrainConfig(
+    model=SMALL,
+    stages=(
+        Stage(size=SIDE, frames=12, batch_clips=2),
+        Stage(size=24, frames=6, batch_clips=1),
+    ),
+    clip_frames=3,
+    warmup_steps=2,
+    depth_weight=0.7,
+)
+"""Two stages, of which a few seconds are enough to go through."""
 
 
 def fresh_model(*, seed: int = 0) -> RGBDModel:
@@ -40,6 +57,11 @@ def random_views(
     w2c[..., :3, 3] = spread * torch.randn(b, f, 3, generator=rng)
     lens = torch.tensor([0.7, 0.9, 0.04, -0.06]) + 0.1 * torch.rand(b, f, 4, generator=rng)
     return Views(w2c=w2c.to(dtype), K_norm=lens.to(dtype))
+
+
+def same(a: Frames, b: Frames) -> bool:
+    """Colour and depth are equal bit for bit."""
+    return torch.equal(a.rgb, b.rgb) and torch.equal(a.depth, b.depth)
 
 
 def rigid_motion(*, seed: int, distance: float, dtype: torch.dtype = torch.float32) -> Float[Tensor, "4 4"]:

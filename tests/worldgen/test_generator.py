@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from render.frames import Frames, checked
-from tests.oracles.small_models import SMALL, fresh_model, perturbed_model
+from tests.oracles.small_models import SIDE, SMALL, fresh_model, perturbed_model, same
 from worldgen import generator as generator_module
 from worldgen.conditions import SceneUnits, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
@@ -19,30 +19,18 @@ from worldgen.generator import REMEMBERED_FRAMES, Generator, RGBDGenerator
 from worldgen.model.weights import MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
-SIZE = 32
 UNITS = SceneUnits(scale=1.5, span=PRIOR)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_model(perturbed_model(), path, size=SIZE)
-    return path
 
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
     scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=3, seed=1, width=SIZE, height=SIZE))
-
-
-def same(a: Frames, b: Frames) -> bool:
-    return torch.equal(a.rgb, b.rgb) and torch.equal(a.depth, b.depth)
+    return render(scene, random_walk_cameras(scene, n=3, seed=1, width=SIDE, height=SIDE))
 
 
 def test_weights_come_back_in_half_precision(weights: Path):
     model, size = load_model(weights)
-    assert (model.config, size) == (SMALL, SIZE)
+    assert (model.config, size) == (SMALL, SIDE)
     expected = perturbed_model().state_dict()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor.bfloat16(), expected[name].bfloat16()), name
@@ -170,7 +158,7 @@ def test_a_frame_recalled_again_is_not_read_again_and_changes_nothing(weights: P
 
 
 def test_a_model_that_learned_nothing_shows_what_is_known(tmp_path: Path, walk: Frames):
-    save_model(fresh_model(), tmp_path / "fresh.safetensors", size=SIZE)
+    save_model(fresh_model(), tmp_path / "fresh.safetensors", size=SIDE)
     generator = RGBDGenerator(tmp_path / "fresh.safetensors", steps=3)
     units = dataclasses.replace(UNITS, span=range_of(walk.depth / UNITS.scale, walk.valid))
     made = generator(known_pictures(walk[:1]), None, units=units, seed=0)
@@ -179,14 +167,14 @@ def test_a_model_that_learned_nothing_shows_what_is_known(tmp_path: Path, walk: 
 
 
 def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):
-    save_model(perturbed_model(seed=5), tmp_path / "other.safetensors", size=SIZE)
+    save_model(perturbed_model(seed=5), tmp_path / "other.safetensors", size=SIDE)
     generators = [
         RGBDGenerator(weights, steps=2),
         RGBDGenerator(weights, steps=3),
         RGBDGenerator(tmp_path / "other.safetensors", steps=2),
     ]
     assert len({generator.name for generator in generators}) == 3
-    assert {generator.size for generator in generators} == {SIZE}
+    assert {generator.size for generator in generators} == {SIDE}
     assert all(isinstance(generator, Generator) for generator in generators)
 
 

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from render.frames import Frames, checked, concatenated
-from tests.oracles.small_models import perturbed_model
+from tests.oracles.small_models import SIDE, same
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR
 from worldgen.generator import RGBDGenerator
 from worldgen.model.attention import views_of
-from worldgen.model.weights import save_model
 from worldgen.sampling.flow import bent, levels, sample
 from worldgen.sampling.history import Context, fractional, temporal, vanilla
 from worldgen.sampling.overlap import Overlap
@@ -23,7 +22,7 @@ from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
-SIZE, STEPS, CLIP = 32, 2, 4
+STEPS, CLIP = 2, 4
 UNITS = SceneUnits(scale=1.5, span=PRIOR)
 SCHEDULES = [
     Schedule("full"),
@@ -35,30 +34,19 @@ SCHEDULES = [
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_model(perturbed_model(), path, size=SIZE)
-    return path
-
-
-@pytest.fixture(scope="module")
 def walk() -> Frames:
     scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=CLIP + 2, seed=1, width=SIZE, height=SIZE))
+    return render(scene, random_walk_cameras(scene, n=CLIP + 2, seed=1, width=SIDE, height=SIDE))
 
 
 def noise_of(frames: int, *, seed: int = 0) -> Tensor:
-    return torch.randn(1, frames, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(1, frames, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
 def made(generator: RGBDGenerator, walk: Frames, noise: Tensor, *, recall: Frames | None = None) -> Frames:
     """A clip of as many views as there is noise for, of which nothing is known."""
     cameras = walk.cameras[: noise.shape[1]]
     return generator.imagine(nothing_known(cameras), recall, units=UNITS, noise=noise)
-
-
-def same(a: Frames, b: Frames) -> bool:
-    return torch.equal(a.rgb, b.rgb) and torch.equal(a.depth, b.depth)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.label)
@@ -94,7 +82,7 @@ def test_a_full_sequence_is_the_plain_sampler_on_linked_frames(weights: Path, wa
             lambda x, t: generator.model(x, t, condition=condition, views=views, links=((), (0,), (0, 1))),
             noise,
             grid=bent(levels(STEPS)),
-            imagined=torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 4, 1, 1).expand(1, 3, 4, SIZE, SIZE),
+            imagined=torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 4, 1, 1).expand(1, 3, 4, SIDE, SIDE),
         )
     expected = frames_of(settled(images, condition), walk.cameras[:3], UNITS)
     assert same(made(generator, walk, noise), expected)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from tests.oracles.small_models import SMALL, perturbed_model, random_views
+from tests.oracles.small_models import SMALL, SMALL_CLIPS, perturbed_model, random_views
 from worldgen.model.rgbd import ModelConfig
 from worldgen.model.weights import load_model, save_model
 from worldgen.sampling.flow import MIN_TIME
@@ -34,13 +34,7 @@ from worldgen.training.update import (
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 CPU = torch.device("cpu")
-CONFIG = TrainConfig(
-    model=SMALL,
-    stages=(Stage(size=32, frames=12, batch_clips=2), Stage(size=24, frames=6, batch_clips=1)),
-    clip_frames=3,
-    warmup_steps=2,
-    depth_weight=0.7,
-)
+CONFIG = SMALL_CLIPS
 
 
 def smooth_clip(*, b: int = 2, f: int = 3, size: int = 16, seed: int = 0) -> Clip:

@@ -91,9 +91,8 @@ class Train:
 
         out = self.out or Path("runs") / self.config.stem
         if not ranks.is_first:
-            deque(
-                self._steps(config, out, device=device, ranks=ranks), maxlen=0
-            )  # it prints and writes nothing
+            # Only the first rank prints and writes.
+            deque(self._steps(config, out, device=device, ranks=ranks), maxlen=0)
             return
         out.mkdir(parents=True, exist_ok=True)
         machine, taken = _machine(config, device=device, ranks=ranks), []

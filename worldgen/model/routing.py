@@ -1,9 +1,11 @@
 """History routing: every token attends to the few remembered frames that concern it.
 
 Room: worldgen. Attention to everything that was seen costs more with every frame. A router without
-parameters, the mean of each frame's keys, chooses ``keep`` frames a token and head, so the cost stays that of
-``keep`` frames however many are remembered (Resampling Forcing section 3.3, arXiv 2512.15702; algorithms
-A6.3). A token's own frame is always attended to; the parts are put together exactly, by their log-sum-exp.
+parameters, the mean of each frame's keys, chooses ``keep`` frames a token and head (Resampling Forcing
+section 3.3, arXiv 2512.15702; algorithms A6.3). A token's own frame is always attended to; the parts are put
+together exactly, by their log-sum-exp. The number of logits is that of ``keep`` frames however many are
+remembered; what grows with all of them is carrying their keys over to the camera that asks, and on a CPU the
+many small products, so below some ten frames plain attention is cheaper (``benchmarks/recall.py``).
 """
 
 from __future__ import annotations
