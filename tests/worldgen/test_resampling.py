@@ -72,7 +72,7 @@ def test_frames_that_a_cache_shows_are_marked(clips: list[Clip]):
 
 
 def test_a_model_that_knows_gives_the_renders_of_the_true_frames(shown: Clip):
-    out = resampled(Knows(shown), shown, rng=rng())
+    out, _ = resampled(Knows(shown), shown, rng=rng())
     assert torch.equal(out.condition[:, 0], shown.condition[:, 0])
     for i in range(1, FRAMES):
         mask = out.condition[0, i, 4].bool()
@@ -92,21 +92,21 @@ def test_frames_are_remembered_where_their_cameras_are(shown: Clip):
     first = frames_of(shown.images[:, :1], cameras[0], units)
     cache.remember(first, cache.render(cameras[0]), ids=[0], given=False)
     expected = channels_of(known_from_cache(cache.render(cameras[1])), units)[0, 0]
-    found = resampled(Knows(shown), shown, rng=rng()).condition[0, 1]
+    found = resampled(Knows(shown), shown, rng=rng())[0].condition[0, 1]
     both = (expected[4] > 0) & (found[4] > 0)
     assert both.float().mean() > 0.9 * expected[4].mean() > 0.0
     assert (expected[:4] - found[:4])[:, both].abs().median() < 1e-3  # the one is smoothed, the other not
 
 
 def test_what_a_frame_was_imagined_as_shows_later_and_never_before(shown: Clip):
-    exact, painted = (resampled(Knows(shown, painted=p), shown, rng=rng()) for p in (None, 1))
+    exact, painted = (resampled(Knows(shown, painted=p), shown, rng=rng())[0] for p in (None, 1))
     assert torch.equal(exact.condition[:, :2], painted.condition[:, :2])
     assert not torch.equal(exact.condition[:, 2], painted.condition[:, 2])
 
 
 def test_only_what_a_cache_showed_changes(clips: list[Clip]):
     for clip in clips[:12]:
-        out = resampled(Knows(clip), clip, rng=rng())
+        out, _ = resampled(Knows(clip), clip, rng=rng())
         for field in dataclasses.fields(Clip):
             if field.name != "condition":
                 assert getattr(out, field.name) is getattr(clip, field.name), field.name
@@ -131,9 +131,9 @@ def test_no_gradient_flows_through_what_was_imagined(shown: Clip):
     def predict(x: torch.Tensor, t: torch.Tensor, condition: torch.Tensor, views: Views):
         return model(x, t, condition=condition, views=views)
 
-    out = resampled(predict, shown, rng=rng())
+    out, _ = resampled(predict, shown, rng=rng())
     assert not out.condition.requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())
-    again = resampled(predict, shown, rng=rng())
+    again, _ = resampled(predict, shown, rng=rng())
     assert torch.equal(out.condition, again.condition)
-    assert not torch.equal(out.condition, resampled(predict, shown, rng=rng(1)).condition)
+    assert not torch.equal(out.condition, resampled(predict, shown, rng=rng(1))[0].condition)

@@ -105,7 +105,8 @@ class RGBDModel(nn.Module):
         links: Links | None = None,
         recall: Recall | None = None,
         routed: int | None = None,
-    ) -> Float[Tensor, "b f 4 h w"]:
+        only_seen: int = 0,
+    ) -> Float[Tensor, "b g 4 h w"]:
         """Predict the clean frames behind ``x`` at noise levels ``t`` (0 clean, 1 noise).
 
         Args:
@@ -116,10 +117,19 @@ class RGBDModel(nn.Module):
             links: for each frame the earlier frames it attends to; none where not given.
             recall: remembered frames that every frame attends to.
             routed: frames that each token attends to at most, besides its own; all where not given.
+            only_seen: for so many frames, from the first on, nothing is predicted: others look at them.
         """
         tokens, skips, _ = self._related(
             x, t, condition=condition, views=views, links=links, recall=recall, routed=routed
         )
+        if only_seen:
+            tokens, *skips = (
+                part.unflatten(0, t.shape)[:, only_seen:]
+                .flatten(0, 1)
+                .contiguous(memory_format=torch.channels_last)
+                for part in (tokens, *skips)
+            )
+            x, t, condition = (part[:, only_seen:] for part in (x, t, condition))
         embedded = self._embedded(t)
         change = self._decoded(tokens, skips, embedded)
         return self._finished(change, condition, embedded).view(x.shape)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from memory.cache import Seen, WorldCache
+from render.cameras import Cameras
 from render.frames import Frames, median_depth
 from worldgen.conditions import (
     Known,
@@ -28,7 +29,7 @@ from worldgen.conditions import (
     known_pictures,
     nothing_known,
 )
-from worldgen.depth import PRIOR, range_of
+from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.model.attention import views_of
 from worldgen.training.corruption import DEGRADED_CHANCE, degraded, measured, torn
 from worldgen.worlds import DEFAULT_KINDS, random_scene, random_walk_cameras, render
@@ -79,6 +80,28 @@ class Clip:
 
     span: Float[Tensor, "b 2"]
     """Ends of the depth code's range, in 1 / scene units; see :class:`worldgen.depth.DepthRange`."""
+
+
+def units_of(clip: Clip, k: int) -> SceneUnits:
+    """How clip ``k`` of a batch measures; its cameras are in scene units already."""
+    low, high = clip.span[k].tolist()
+    return SceneUnits(scale=1.0, span=DepthRange(low=low, high=high))
+
+
+def camera_of(clip: Clip, k: int, i: int) -> Cameras:
+    """The camera of frame ``i`` of clip ``k``, in scene units."""
+    h, w = clip.images.shape[-2:]
+    c2w = torch.linalg.inv(clip.w2c[k, i].double()).float()
+    return Cameras(c2w=c2w[None], K=_pixels(clip.K_norm[k, i], w, h)[None], width=w, height=h)
+
+
+def _pixels(K_norm: Float[Tensor, " 4"], width: int, height: int) -> Float[Tensor, "3 3"]:
+    """Intrinsics in pixels; the inverse of what :func:`worldgen.model.attention.views_of` does."""
+    fx, fy, cx, cy = K_norm.unbind()
+    K = torch.eye(3)
+    K[0, 0], K[1, 1] = fx * width, fy * height
+    K[0, 2], K[1, 2] = (cx + 0.5) * width, (cy + 0.5) * height
+    return K
 
 
 def collated(clips: list[Clip]) -> Clip:

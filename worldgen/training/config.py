@@ -80,6 +80,10 @@ class TrainConfig:
     degraded: float = DEGRADED_CHANCE
     """Chance that a frame enters a clip's cache with the errors of an imagined one (noise augmentation)."""
 
+    two_streams: bool = False
+    """Let frames look at finished frames, as they will when they are sampled, instead of at each other while
+    all are noisy (:mod:`worldgen.training.streams`). A step costs about half as much again."""
+
     resampled: float = 0.0
     """Chance that a batch is trained on renders of what the model itself imagines (resampling forcing)."""
 

@@ -4,8 +4,8 @@ Room: worldgen. When a world grows, the cache holds what the model imagined, and
 exact surfaces takes its own mistakes for the truth and adds to them. Here every frame of a clip is noised a
 little and brought back in one step of the present weights, from what a cache shows of the frames brought back
 before it; the clip is then trained on those renders, towards the true frames (Resampling Forcing, section
-3.1; algorithms A6.1). Attention still meets the true frames, noised: in a world most of what a frame knows
-comes through the cache.
+3.1; algorithms A6.1). Attention meets the imagined frames too where training has two streams
+(:mod:`worldgen.training.streams`), else the true ones, noised.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memory.cache import WorldCache
-from render.cameras import Cameras
-from worldgen.conditions import SceneUnits, channels_of, frames_of, known_from_cache
-from worldgen.depth import DepthRange
+from worldgen.conditions import channels_of, frames_of, known_from_cache
 from worldgen.model.attention import Views
 from worldgen.sampling.flow import noised, shifted
 from worldgen.settle import settled
-from worldgen.training.clips import Clip
+from worldgen.training.clips import Clip, camera_of, units_of
 from worldgen.training.ranks import ALONE, Ranks
 
 SHIFT = 0.6
@@ -35,7 +33,9 @@ Predict = Callable[[Tensor, Tensor, Tensor, Views], Tensor]
 
 
 @torch.no_grad()
-def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Ranks = ALONE) -> Clip:
+def resampled(
+    predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Ranks = ALONE
+) -> tuple[Clip, Float[Tensor, "b f 4 h w"]]:
     """The clip with what a cache of imagined frames shows wherever a cache of true ones was shown.
 
     Args:
@@ -43,6 +43,9 @@ def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Rank
         clip: as the workers make it.
         rng: decides the noise, and the one level that the frames of a clip share.
         ranks: whose clips these are; all draw for the whole batch.
+
+    Returns:
+        The clip, and its frames as they were imagined; given frames and the last one are those of the clip.
     """
     b, f = clip.given.shape
     mine = ranks.rows(b)
@@ -50,7 +53,8 @@ def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Rank
     noise = torch.randn((ranks.count * b, *clip.images.shape[1:]), generator=rng)[mine]
     noisy = noised(clip.images, noise, level.expand(b, f))
     caches = [WorldCache() for _ in range(b)]
-    units = [SceneUnits(scale=1.0, span=DepthRange(low=low, high=high)) for low, high in clip.span.tolist()]
+    units = [units_of(clip, k) for k in range(b)]
+    imagined = clip.images.clone()
     conditions = []
     for i in range(f):
         now = slice(i, i + 1)
@@ -72,23 +76,8 @@ def resampled(predict: Predict, clip: Clip, *, rng: torch.Generator, ranks: Rank
         for k in range(b):
             is_given = bool(clip.given[k, i])
             one = slice(k, k + 1)
-            image = clip.images[one, now] if is_given else settled(predicted[one], condition[one])
-            frame = frames_of(image, cameras[k], units[k])
+            if not is_given:
+                imagined[one, now] = settled(predicted[one], condition[one])
+            frame = frames_of(imagined[one, now], cameras[k], units[k])
             caches[k].remember(frame, seen[k], ids=[i], given=is_given)
-    return dataclasses.replace(clip, condition=torch.cat(conditions, dim=1))
-
-
-def camera_of(clip: Clip, k: int, i: int) -> Cameras:
-    """The camera of frame ``i`` of clip ``k``, in scene units."""
-    h, w = clip.images.shape[-2:]
-    c2w = torch.linalg.inv(clip.w2c[k, i].double()).float()
-    return Cameras(c2w=c2w[None], K=_pixels(clip.K_norm[k, i], w, h)[None], width=w, height=h)
-
-
-def _pixels(K_norm: Float[Tensor, " 4"], width: int, height: int) -> Float[Tensor, "3 3"]:
-    """Intrinsics in pixels; the inverse of what :func:`worldgen.model.attention.views_of` does."""
-    fx, fy, cx, cy = K_norm.unbind()
-    K = torch.eye(3)
-    K[0, 0], K[1, 1] = fx * width, fy * height
-    K[0, 2], K[1, 2] = (cx + 0.5) * width, (cy + 0.5) * height
-    return K
+    return dataclasses.replace(clip, condition=torch.cat(conditions, dim=1)), imagined

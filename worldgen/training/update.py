@@ -23,6 +23,7 @@ from worldgen.training.clips import Clip
 from worldgen.training.config import TrainConfig
 from worldgen.training.ranks import ALONE, Ranks, whole
 from worldgen.training.resampling import resampled
+from worldgen.training.streams import two_streams
 
 EQUAL_LEVEL_CHANCE = 0.2
 """Chance that all frames of a clip share one noise level."""
@@ -55,9 +56,12 @@ def update(
     b, *frame_shape = clip.images.shape
     noise = torch.randn((ranks.count * b, *frame_shape), generator=rng)[ranks.rows(b)]
     links = random_links(clip.images.shape[1], rng=rng)
+    history = clip.images
     if is_resampled(config, progress, rng=rng):
-        clip = resampled(partial(_computed, run.model), clip, rng=rng, ranks=ranks)
-    predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
+        clip, history = resampled(partial(_computed, run.model), clip, rng=rng, ranks=ranks)
+    predicted, clean, weight = _predicted(
+        run.model, clip, t=t, noise=noise, links=links, history=history if config.two_streams else None
+    )
     loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
     share = ranks.mean(weight.mean()).clamp_min(1e-6)
     total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
@@ -105,10 +109,21 @@ def _predicted(
     t: Float[Tensor, "b f"],
     noise: Float[Tensor, "b f 4 h w"],
     links: Links,
+    history: Float[Tensor, "b f 4 h w"] | None,
 ) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
-    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
-    views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
-    predicted = _computed(model, noised(clip.images, noise, t), t, clip.condition, views, links=links)
+    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is.
+
+    Frames look at each other, noisy, or at the frames of a ``history``.
+    """
+    noisy = noised(clip.images, noise, t)
+    if history is None:
+        views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
+        predicted = _computed(model, noisy, t, clip.condition, views, links=links)
+    else:
+        both = two_streams(clip, noisy, t, history=history, links=links)
+        predicted = _computed(
+            model, both.x, both.t, both.condition, both.views, links=both.links, only_seen=both.finished
+        )
     weight = (t > 0).float()[:, :, None, None, None]
     return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
 
@@ -121,13 +136,19 @@ def _computed(
     views: Views,
     *,
     links: Links | None = None,
-) -> Float[Tensor, "b f 4 h w"]:
+    only_seen: int = 0,
+) -> Float[Tensor, "b g 4 h w"]:
     """The model's answer where it lives, as exact as it is fast there."""
     device = next(model.parameters()).device
     dtype = compute_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return model(
-            x.to(device), t.to(device), condition=condition.to(device), views=views.to(device), links=links
+            x.to(device),
+            t.to(device),
+            condition=condition.to(device),
+            views=views.to(device),
+            links=links,
+            only_seen=only_seen,
         )
 
 
