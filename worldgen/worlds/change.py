@@ -78,7 +78,7 @@ def _things(scene: Scene, cameras: Cameras) -> list[int]:
     counts = np.bincount(seen[seen >= 0], minlength=len(world.shapes)) / seen.size
     is_fit = (counts >= SHARES[0]) & (counts <= SHARES[1])
     is_fit &= world.shapes[:, 3:6].max(axis=1) <= LARGEST_HALF_M
-    glows = (world.materials[:, 9:12] > 0.0).any(axis=1)
+    glows = world.materials[:, 9:12].max(axis=1) > 0.0
     is_fit &= ~glows[world.faces[:, :, 0]].any(axis=1)  # the light of a lamp would stay behind
     return np.flatnonzero(is_fit).tolist()
 
