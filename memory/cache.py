@@ -167,7 +167,9 @@ class WorldCache:
         """
         return self.store.remove(low, high)
 
-    def insert(self, frames: Frames, *, ids: list[int], nearer: float | None = None) -> int:
+    def insert(
+        self, frames: Frames, *, ids: list[int], nearer: float | None = None, with_edges: bool = False
+    ) -> int:
         """Add what each frame shows that the cache does not have, and return how many points that is.
 
         A pixel is added where nothing is cached (rule 1), where the cached surface faces away
@@ -180,17 +182,20 @@ class WorldCache:
             nearer: relative depth of rule 3, for example ``NEARER``; off where None. Right for what was
                 measured: what comes between a camera and a known surface is new. What is imagined in
                 front of a known surface is an error more often than not.
+            with_edges: that of :func:`new_points`.
         """
         if len(ids) != len(frames):
             raise ValueError(f"one id a frame: got {len(ids)} ids for {len(frames)} frames")
         return sum(
-            len(self._insert(frames[i : i + 1], frame_id=frame_id, nearer=nearer))
+            len(self._insert(frames[i : i + 1], frame_id=frame_id, nearer=nearer, with_edges=with_edges))
             for i, frame_id in enumerate(ids)
         )
 
-    def _insert(self, frame: Frames, *, frame_id: int, nearer: float | None) -> Points:
+    def _insert(
+        self, frame: Frames, *, frame_id: int, nearer: float | None, with_edges: bool = False
+    ) -> Points:
         behind = backdrop(self.store.rows, self.store.draw(frame.cameras), frame.cameras)
-        points = new_points(frame, frame_id=frame_id, behind=behind, nearer=nearer)
+        points = new_points(frame, frame_id=frame_id, behind=behind, nearer=nearer, with_edges=with_edges)
         self.store.append(points)
         return points
 
@@ -206,7 +211,14 @@ class WorldCache:
         return 1 + int(generations.repeat_interleave(counts).median())
 
 
-def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float | None = None) -> Points:
+def new_points(
+    frame: Frames,
+    *,
+    frame_id: int,
+    behind: Backdrop,
+    nearer: float | None = None,
+    with_edges: bool = False,
+) -> Points:
     """What a batch of one frame shows that is not cached, and that can be trusted.
 
     Pixels beside an edge show a mixture, so they are left out. But where they belong to the surface in
@@ -218,6 +230,8 @@ def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float 
         frame_id: its id.
         behind: what is cached there.
         nearer: that of :meth:`WorldCache.insert`.
+        with_edges: whether to trust every pixel, those beside edges and those seen at a glance too. They
+            become points in the air; training shows the model what that looks like.
     """
     depth = frame.depth.masked_fill(~frame.valid, 0.0)
     positions = unproject(depth, frame.cameras)
@@ -225,14 +239,15 @@ def new_points(frame: Frames, *, frame_id: int, behind: Backdrop, nearer: float 
     axes = patch_axes(positions, normals, depth, frame.cameras)
     is_small = min(frame.cameras.width, frame.cameras.height) < FINE_EDGE_SIZE
     radius = 1 if is_small else 2
-    is_smooth = off_edges(depth, frame.valid, radius=radius)
+    is_smooth = frame.valid if with_edges else off_edges(depth, frame.valid, radius=radius)
     is_rim = ~is_smooth & continues_in_front(depth, is_smooth, radius=radius)
     is_new = (is_smooth & _unknown(frame, behind, nearer=nearer)) | (
         is_rim & (behind.depth > RIM_ROOM * depth)
     )
     is_new &= frame.valid & (frame.confidence > MIN_CONFIDENCE)
     rows = is_new.flatten().nonzero()[:, 0]
-    rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
+    if not with_edges:
+        rows = rows[_seen_well(normals.reshape(-1, 3)[rows], positions.reshape(-1, 3)[rows], frame.cameras)]
     hides_only = is_rim.flatten()[rows]
     origin = frame.cameras.origins
     seen_at = positions.reshape(-1, 3)[rows]

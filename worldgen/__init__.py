@@ -24,15 +24,19 @@ _HOMES = {
     "WorldCache": "memory.cache",
     "WorldError": "memory.world",
     "load_path": "render.path_files",
+    "metric_scale": "worldgen.alignment.sequence",
     "orbit": "render.paths",
     "path_named": "render.paths",
     "random_scene": "worldgen.worlds",
     "random_walk_cameras": "worldgen.worlds",
     "save_path": "render.path_files",
+    "scaled": "worldgen.alignment.sequence",
     "start": "worldgen.rollout",
+    "take_in": "worldgen.alignment.given",
     "there_and_back": "render.paths",
     "turn": "render.paths",
     "walk": "render.paths",
+    "with_sky": "worldgen.alignment.sequence",
 }
 
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

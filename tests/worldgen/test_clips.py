@@ -12,16 +12,21 @@ from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, images_of
 from worldgen.depth import PRIOR
 from worldgen.training.clips import FIRST_HELD_OUT_SEED, START_CHANCES, STARTS, Clip, Clips, clip_of, collated
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from worldgen.training.corruption import Faults, drawn_faults
+from worldgen.worlds import Scene, changed, random_scene, random_walk_cameras, render
 
 FRAMES = 3
 SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def walk() -> Frames:
+def scene() -> Scene:
+    return random_scene(5)
+
+
+@pytest.fixture(scope="module")
+def walk(scene: Scene) -> Frames:
     """The frames of a clip and the one before, whose place a cache may take."""
-    scene = random_scene(5)
     return render(scene, random_walk_cameras(scene, n=FRAMES + 1, seed=1, width=SIZE, height=SIZE))
 
 
@@ -186,3 +191,94 @@ def test_making_a_clip_leaves_the_frames_alone(walk: Frames):
         clip_from(walk, seed)
     for copy, now in zip(copies, (walk.rgb, walk.depth, walk.confidence), strict=True):
         assert torch.equal(copy, now)
+
+
+KNOWN = (
+    (1, -821.5673, 4752.6497, 1779),
+    (7, -3135.1278, 1712.8551, 1398),
+    (12, -2764.5251, 5534.1463, 2757),
+)
+"""Index, sums of the images and of the conditions, and pixels whose depth is known, from before there were
+faults."""
+
+
+@pytest.mark.parametrize(("index", "images", "conditions", "known"), KNOWN)
+def test_clips_are_what_they_were_before_there_were_faults(
+    index: int, images: float, conditions: float, known: int
+):
+    clip = Clips(size=SIZE, frames=FRAMES, seed=3)[index]
+    assert float(clip.images.double().sum()) == pytest.approx(images, abs=0.05)
+    assert float(clip.condition.double().sum()) == pytest.approx(conditions, abs=0.5)
+    assert int(clip.condition[:, :, 5].sum()) == pytest.approx(known, abs=3)
+
+
+def test_the_base_kind_of_corruption_is_the_default_bit_for_bit():
+    plain, base, full = (
+        Clips(size=SIZE, frames=FRAMES, seed=3, **kind)
+        for kind in ({}, {"corruption": "base"}, {"corruption": "full"})
+    )
+    assert equal(plain[7], base[7])
+    assert not equal(plain[7], full[7])
+
+
+def test_faults_leave_the_other_random_numbers_of_a_clip_alone(walk: Frames):
+    for seed in [seed for start in STARTS for seed in seeds_of(start, count=2)]:
+        plain = clip_from(walk, seed)
+        faults = Faults(bleeds=True, depth_scale=1.05)
+        spoilt = clip_of(walk, rng=np.random.default_rng(seed), faults=faults)
+        assert torch.equal(plain.given, spoilt.given)
+        assert torch.equal(plain.images[~plain.given], spoilt.images[~plain.given])  # the truth stays true
+        assert torch.equal(plain.span, spoilt.span)
+
+
+def shown_codes(clip: Clip, other: Clip, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth codes of one frame's condition where both clips know them."""
+    both = clip.condition[0, frame, 5].bool() & other.condition[0, frame, 5].bool()
+    return clip.condition[0, frame, 3][both], other.condition[0, frame, 3][both]
+
+
+def test_a_depth_scale_moves_what_the_cache_shows_and_not_what_is_predicted(walk: Frames):
+    near_far = []
+    for seed in seeds_of("cache", count=3):
+        true, near = (
+            clip_of(walk, rng=np.random.default_rng(seed), faults=Faults(depth_scale=scale))
+            for scale in (1.0, 0.95)
+        )
+        assert torch.equal(true.images, near.images)
+        before, after = shown_codes(true, near, 0)
+        near_far.append(float((after > before).float().mean()))  # a larger code is nearer
+    assert min(near_far) > 0.8
+
+
+def test_a_stale_cache_shows_another_time_and_the_clip_the_present(walk: Frames, scene: Scene):
+    other = changed(scene, walk.cameras[:1], rng=np.random.default_rng(0))
+    assert other is not None
+    stale = render(other, walk.cameras[:1])
+    for seed in seeds_of("cache", count=2):
+        clips = [
+            clip_of(walk, rng=np.random.default_rng(seed), stale=source) for source in (None, walk[:1], stale)
+        ]
+        assert equal(clips[0], clips[1])  # a source from the same time changes nothing
+        assert torch.equal(clips[0].images, clips[2].images)
+        assert not torch.equal(clips[0].condition, clips[2].condition)
+    for seed in seeds_of("known", count=2):
+        plain, out_of_date = (
+            clip_from(walk, seed),
+            clip_of(walk, rng=np.random.default_rng(seed), stale=stale),
+        )
+        assert torch.equal(plain.images, out_of_date.images)
+        count = int(plain.given.sum())
+        assert torch.equal(plain.condition[:, :count], out_of_date.condition[:, :count])
+        assert not out_of_date.is_shown.any()
+
+
+def test_full_corruption_has_stale_clips_that_can_be_made_again():
+    def is_stale(index: int) -> bool:
+        return drawn_faults("full", np.random.default_rng((3, index, 1))).is_stale
+
+    index = next(index for index in range(200) if is_stale(index))
+    clips, again = (Clips(size=SIZE, frames=FRAMES, seed=3, corruption="full") for _ in range(2))
+    clip = clips[index]
+    assert equal(clip, again[index])
+    assert torch.isfinite(clip.condition).all()
+    assert not clip.is_shown.any()

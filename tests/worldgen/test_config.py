@@ -73,6 +73,8 @@ def test_shipped_recipes_load_by_name(path: Path):
         (RECIPE.replace("seed = 7", "ema = 1.0"), "ema in"),
         (RECIPE.replace("seed = 7", "cooldown = 1.5"), "cooldown must lie in"),
         (RECIPE.replace("seed = 7", "time_shift = 0.0"), "time_shift must be positive"),
+        (RECIPE.replace("seed = 7", 'corruption = "some"'), "one of base, full, got 'some'"),
+        (RECIPE.replace("seed = 7", "corruption = 1"), "is no training configuration"),
         (RECIPE.replace("seed = 7", "seed = "), "is no training configuration"),
     ],
 )

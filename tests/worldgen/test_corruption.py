@@ -10,7 +10,20 @@ import torch
 
 from memory.cache import WorldCache
 from render.frames import Frames
-from worldgen.training.corruption import MOST_LOST, MOST_THINNED, degraded, measured, torn
+from worldgen.training.corruption import (
+    BLEEDING_CHANCE,
+    DEPTH_SCALES,
+    FLAWLESS,
+    MOST_LOST,
+    MOST_THINNED,
+    STALE_CHANCE,
+    bled,
+    degraded,
+    drawn_faults,
+    measured,
+    rescaled,
+    torn,
+)
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 
@@ -34,10 +47,15 @@ def test_a_sensor_loses_depth_and_nothing_else(frame: Frames, seed: int):
     assert 0.0 < lost_share(seen) <= MOST_LOST
 
 
-def test_a_sensor_loses_depth_beside_steps(frame: Frames):
+def stepped(frame: Frames) -> Frames:
+    """A wall at 1, and one at 2 in the right half."""
     depth = torch.ones_like(frame.depth)
     depth[:, :, 32:] = 2.0
-    step = dataclasses.replace(frame, depth=depth, valid=torch.ones_like(frame.valid))
+    return dataclasses.replace(frame, depth=depth, valid=torch.ones_like(frame.valid))
+
+
+def test_a_sensor_loses_depth_beside_steps(frame: Frames):
+    step = stepped(frame)
     for seed in range(8):
         seen = measured(step, np.random.default_rng(seed))
         assert not seen.valid[:, :, 31:33].any()
@@ -80,3 +98,53 @@ def test_a_torn_render_loses_rectangles_or_points_whole(frame: Frames):
     assert sum(share == 1.0 for share in shares) > 20
     assert min(shares) < 0.9
     assert min(shares) > (1.0 - MOST_THINNED) * 0.2
+
+
+def test_a_blurred_edge_lies_between_the_two_depths_and_nothing_else_changes(frame: Frames):
+    step = stepped(frame)
+    soft = bled(step)
+    torch.testing.assert_close(soft.depth[0, :, 31:33, 0], torch.tensor([[4 / 3, 5 / 3]]).expand(64, 2))
+    rest = [i for i in range(64) if i not in (31, 32)]
+    assert torch.equal(soft.depth[:, :, rest], step.depth[:, :, rest])
+    assert torch.equal(soft.rgb, step.rgb)
+    slanted = torch.linspace(1.0, 2.0, 64)[None, None, :, None].expand(1, 64, 64, 1)
+    floor = dataclasses.replace(step, depth=1.0 / slanted)
+    assert torch.equal(bled(floor).depth, floor.depth)
+
+
+def test_a_cache_that_bleeds_has_points_in_the_air_between_both_depths(frame: Frames):
+    step = stepped(frame)
+    distances = []
+    for with_edges in (False, True):
+        cache = WorldCache()
+        cache.insert(bled(step), ids=[0], with_edges=with_edges)
+        points = cache.points
+        origin, forward = step.cameras.origins[0], step.cameras.forwards[0]
+        depths = (points.positions - origin) @ forward
+        distances.append(depths[points.confidence > 0])
+    flying = [((depth > 1.1) & (depth < 1.9)).sum() for depth in distances]
+    assert flying == [0, 128]
+    assert len(distances[1]) == 64 * 64  # every pixel came in
+
+
+def test_a_rescaled_frame_is_wrong_by_one_factor(frame: Frames):
+    assert rescaled(frame, 1.0) is frame
+    other = rescaled(frame, 1.04)
+    torch.testing.assert_close(other.depth, 1.04 * frame.depth)
+    assert torch.equal(other.cameras.c2w, frame.cameras.c2w)
+
+
+def test_faults_come_as_often_as_documented_and_never_by_default():
+    assert all(drawn_faults("base", np.random.default_rng(seed)) == FLAWLESS for seed in range(20))
+    drawn = [drawn_faults("full", np.random.default_rng(seed)) for seed in range(3000)]
+    assert np.mean([faults.bleeds for faults in drawn]) == pytest.approx(BLEEDING_CHANCE, abs=0.03)
+    assert np.mean([faults.is_stale for faults in drawn]) == pytest.approx(STALE_CHANCE, abs=0.015)
+    scales = np.array([faults.depth_scale for faults in drawn])
+    assert DEPTH_SCALES[0] <= scales.min() < 0.951
+    assert 1.049 < scales.max() <= DEPTH_SCALES[1]
+    assert scales.mean() == pytest.approx(1.0, abs=0.003)
+
+
+def test_a_kind_of_corruption_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="one of base, full, got 'some'"):
+        drawn_faults("some", np.random.default_rng(0))

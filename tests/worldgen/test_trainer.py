@@ -344,3 +344,6 @@ def test_a_recipe_says_which_worlds_clips_walk_through_and_how_they_are_degraded
     assert not torch.equal(first, elsewhere)
     conditions = [[clips_of(config, stage)[i].condition for i in range(6)] for config in (exact, spoilt)]
     assert not all(torch.equal(a, b) for a, b in zip(*conditions, strict=True))
+    full = dataclasses.replace(plain, corruption="full")
+    pairs = ([clips_of(config, stage)[i].condition for config in (plain, full)] for i in range(6))
+    assert any(not torch.equal(a, b) for a, b in pairs)

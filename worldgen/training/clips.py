@@ -31,8 +31,19 @@ from worldgen.conditions import (
 )
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.model.attention import views_of
-from worldgen.training.corruption import DEGRADED_CHANCE, degraded, measured, torn
-from worldgen.worlds import DEFAULT_KINDS, random_scene, random_walk_cameras, render
+from worldgen.training.corruption import (
+    DEGRADED_CHANCE,
+    FLAWLESS,
+    Faults,
+    bled,
+    checked_corruption,
+    degraded,
+    drawn_faults,
+    measured,
+    rescaled,
+    torn,
+)
+from worldgen.worlds import DEFAULT_KINDS, changed, random_scene, random_walk_cameras, render
 
 FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
@@ -51,6 +62,9 @@ SKIP_CHANCE = 0.25
 
 DROPPED_CHANCE = 0.08
 """Chance that nothing is known of a later frame of a clip."""
+
+FAULTS = 1
+"""Marks the random numbers of a clip's faults: they are no part of those that decide all else."""
 
 PRIOR_CHANCE = 0.3
 """Chance that a clip whose depth is known is coded with the prior range all the same."""
@@ -121,6 +135,7 @@ class Clips(Dataset[Clip]):
         seed: int,
         kinds: Mapping[str, float] = DEFAULT_KINDS,
         degrading: float = DEGRADED_CHANCE,
+        corruption: str = "base",
     ):
         """Describe the clips.
 
@@ -130,9 +145,10 @@ class Clips(Dataset[Clip]):
             seed: another seed gives other clips; scene seeds stay below ``FIRST_HELD_OUT_SEED``.
             kinds: weights of the kinds of worlds, as in :func:`worldgen.worlds.random_scene`.
             degrading: chance that a frame enters the cache with the errors of an imagined one.
+            corruption: of ``corruption.CORRUPTIONS``.
         """
         self._size, self._frames, self._seed, self._kinds = size, frames, seed, kinds
-        self._degrading = degrading
+        self._degrading, self._corruption = degrading, checked_corruption(corruption)
 
     def __len__(self) -> int:
         return FIRST_HELD_OUT_SEED
@@ -147,8 +163,17 @@ class Clips(Dataset[Clip]):
             width=self._size,
             height=self._size,
         )
-        order = torch.from_numpy(_order(self._frames + 1, rng))
-        return clip_of(render(scene, cameras[order]), rng=rng, degrading=self._degrading)
+        cameras = cameras[torch.from_numpy(_order(self._frames + 1, rng))]
+        apart = np.random.default_rng((self._seed, index, FAULTS))
+        faults = drawn_faults(self._corruption, apart)
+        before = changed(scene, cameras[:1], rng=apart) if faults.is_stale else None
+        return clip_of(
+            render(scene, cameras),
+            rng=rng,
+            degrading=self._degrading,
+            faults=faults,
+            stale=None if before is None else render(before, cameras[:1]),
+        )
 
 
 def _order(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
@@ -161,16 +186,34 @@ def _order(count: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     return rng.permutation(count)
 
 
-def clip_of(frames: Frames, *, rng: np.random.Generator, degrading: float = DEGRADED_CHANCE) -> Clip:
-    """A clip from exact frames, all but the first; that one serves only as the source of a cache."""
+def clip_of(
+    frames: Frames,
+    *,
+    rng: np.random.Generator,
+    degrading: float = DEGRADED_CHANCE,
+    faults: Faults = FLAWLESS,
+    stale: Frames | None = None,
+) -> Clip:
+    """A clip from exact frames, all but the first; that one serves only as the source of a cache.
+
+    Args:
+        frames: one more than the clip has.
+        rng: decides what is known of them, and with which errors.
+        degrading: that of :class:`Clips`.
+        faults: of the cache.
+        stale: what the first camera saw at another time; the cache begins with it, however the clip does.
+    """
     start = STARTS[int(rng.choice(len(STARTS), p=START_CHANCES))]
     source, targets = frames[:1], frames[1:]
     given = 0
     if start == "known":
         given = 2 if len(targets) > 2 and rng.random() < SECOND_GIVEN_CHANCE else 1
     cache = WorldCache()
-    if start == "cache":
-        cache.insert(degraded(source, rng, chance=degrading), ids=[0])
+    if start == "cache" or stale is not None:
+        first = source if stale is None else stale
+        if start == "cache":
+            first = degraded(first, rng, chance=degrading)
+        _enter(cache, rescaled(first, faults.depth_scale), frame_id=0, faults=faults)
     opening = source if start == "cache" else targets[:1]
     if start == "measured":
         opening = measured(opening, rng)
@@ -180,7 +223,7 @@ def clip_of(frames: Frames, *, rng: np.random.Generator, degrading: float = DEGR
     is_shown = torch.zeros(1, len(targets), dtype=torch.bool)
     for i in range(len(targets)):
         exact = targets[i : i + 1]
-        imagined = degraded(exact, rng, chance=degrading)
+        imagined = rescaled(degraded(exact, rng, chance=degrading), faults.depth_scale)
         seen = cache.render(exact.cameras)
         if i < given:
             known.append(known_pictures(imagined))
@@ -190,10 +233,10 @@ def clip_of(frames: Frames, *, rng: np.random.Generator, degrading: float = DEGR
             known.append(nothing_known(exact.cameras))
         else:
             known.append(known_from_cache(torn(seen, rng)))
-            is_shown[0, i] = start != "cache"  # that cache also holds a frame outside the clip
+            is_shown[0, i] = start != "cache" and stale is None  # those also hold a frame outside the clip
         images.append(images_of(imagined if i < given else exact, units))
         if i == 0 or rng.random() > SKIP_CHANCE:
-            cache.insert(imagined, ids=[i + 1])
+            _enter(cache, imagined, frame_id=i + 1, faults=faults)
     views = views_of(targets.cameras, scale=units.scale)
     return Clip(
         images=torch.cat(images, dim=1),
@@ -204,6 +247,10 @@ def clip_of(frames: Frames, *, rng: np.random.Generator, degrading: float = DEGR
         is_shown=is_shown,
         span=torch.tensor([[units.span.low, units.span.high]], dtype=torch.float32),
     )
+
+
+def _enter(cache: WorldCache, frame: Frames, *, frame_id: int, faults: Faults) -> None:
+    cache.insert(bled(frame) if faults.bleeds else frame, ids=[frame_id], with_edges=faults.bleeds)
 
 
 def _first(start: str, frame: Frames, seen: Seen) -> Known:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from worldgen.model.rgbd import TOKEN_PIXELS, ModelConfig
-from worldgen.training.corruption import DEGRADED_CHANCE
+from worldgen.training.corruption import DEGRADED_CHANCE, checked_corruption
 from worldgen.worlds.layout import DEFAULT_KINDS, checked_kinds
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -84,6 +84,10 @@ class TrainConfig:
     """Let frames look at finished frames, as they will when they are sampled, instead of at each other while
     all are noisy (:mod:`worldgen.training.streams`). A step costs about half as much again."""
 
+    corruption: str = "base"
+    """"base", or "full": some caches also take in depth edges, know the place from another time, and every
+    clip's depths are off by one factor (A12.4)."""
+
     resampled: float = 0.0
     """Chance that a batch is trained on renders of what the model itself imagines (resampling forcing)."""
 
@@ -94,6 +98,7 @@ class TrainConfig:
         if not self.stages or self.clip_frames < 1:
             raise ValueError("a configuration needs at least one stage and one frame a clip")
         checked_kinds(self.kinds)
+        checked_corruption(self.corruption)
         if not (self.learning_rate > 0.0 <= self.weight_decay and 0.0 <= self.ema < 1.0):
             raise ValueError(
                 f"learning_rate must be positive, weight_decay not negative and ema in [0, 1), got "

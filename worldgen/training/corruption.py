@@ -7,6 +7,7 @@ believes everything it is shown, and does not know what to do with the gaps.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,19 @@ from torch.nn import functional as F
 
 from memory.cache import Seen
 from render.frames import Frames
+from render.geometry import off_edges
+
+CORRUPTIONS = ("base", "full")
+"""Kinds of corruption: errors of single frames and renders, or those of whole caches too."""
+
+BLEEDING_CHANCE = 0.2
+"""Chance that a cache takes in depth edges, blurred, as if nobody looked for them."""
+
+STALE_CHANCE = 0.05
+"""Chance that a cache also knows the place from another time, when something in it was different."""
+
+DEPTH_SCALES = (0.95, 1.05)
+"""Range of the factor by which the depths of a clip's cache are wrong, all alike."""
 
 DEGRADED_CHANCE = 0.4
 """Chance that a frame has the errors that an imagined frame would have."""
@@ -34,6 +48,58 @@ MOST_LOST = 0.8
 
 STEP = 6.4
 """A sensor loses depth where it changes faster than this, in logarithms a picture's width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What is wrong with the cache of a clip from end to end; as it comes, nothing."""
+
+    bleeds: bool = False
+    """Depth edges are blurred and enter the cache."""
+
+    is_stale: bool = False
+    """The cache begins with a view from another time."""
+
+    depth_scale: float = 1.0
+    """Multiplies the depth of every frame that is given or enters the cache; what is predicted stays true."""
+
+
+FLAWLESS = Faults()
+
+
+def drawn_faults(corruption: str, rng: np.random.Generator) -> Faults:
+    """The faults of one clip; "base" has none.
+
+    Raises:
+        ValueError: if there is no such kind of corruption.
+    """
+    if checked_corruption(corruption) == "base":
+        return FLAWLESS
+    return Faults(
+        bleeds=bool(rng.random() < BLEEDING_CHANCE),
+        is_stale=bool(rng.random() < STALE_CHANCE),
+        depth_scale=rng.uniform(*DEPTH_SCALES),
+    )
+
+
+def checked_corruption(corruption: str) -> str:
+    """The kind of corruption, if there is one of that name."""
+    if corruption not in CORRUPTIONS:
+        raise ValueError(f"corruption is one of {', '.join(CORRUPTIONS)}, got {corruption!r}")
+    return corruption
+
+
+def rescaled(frame: Frames, factor: float) -> Frames:
+    """A frame whose depths are all wrong by one factor; its camera stays where it is."""
+    return frame if factor == 1.0 else dataclasses.replace(frame, depth=frame.depth * factor)
+
+
+def bled(frame: Frames) -> Frames:
+    """A frame whose depth edges are blurred: the pixels beside a step lie between its two depths."""
+    planes = frame.depth.permute(0, 3, 1, 2)
+    blurred = F.avg_pool2d(F.pad(planes, (1,) * 4, mode="replicate"), 3, stride=1).permute(0, 2, 3, 1)
+    is_edge = ~off_edges(frame.depth, frame.valid, radius=1)
+    return dataclasses.replace(frame, depth=torch.where(is_edge, blurred, frame.depth))
 
 
 def degraded(frame: Frames, rng: np.random.Generator, *, chance: float = DEGRADED_CHANCE) -> Frames:

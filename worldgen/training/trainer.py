@@ -168,6 +168,7 @@ def clips_of(config: TrainConfig, stage: Stage) -> Clips:
         seed=config.seed,
         kinds=config.kinds,
         degrading=config.degraded,
+        corruption=config.corruption,
     )
 
 

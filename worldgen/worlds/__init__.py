@@ -5,9 +5,19 @@ floor at y = 0; lengths are metres; light and depth are exact functions of the s
 agrees with every other.
 """
 
+from worldgen.worlds.change import changed
 from worldgen.worlds.layout import DEFAULT_KINDS, KINDS, random_scene
 from worldgen.worlds.paths import random_walk_cameras
 from worldgen.worlds.renderer import render
 from worldgen.worlds.scene import Scene, clearance
 
-__all__ = ["DEFAULT_KINDS", "KINDS", "Scene", "clearance", "random_scene", "random_walk_cameras", "render"]
+__all__ = [
+    "DEFAULT_KINDS",
+    "KINDS",
+    "Scene",
+    "changed",
+    "clearance",
+    "random_scene",
+    "random_walk_cameras",
+    "render",
+]

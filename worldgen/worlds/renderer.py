@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from render.cameras import Cameras
 from render.frames import Frames
@@ -65,6 +65,16 @@ def render(scene: Scene, cameras: Cameras, *, smooth: bool = True, threads: int 
         confidence=torch.ones((n, height, width, 1)),
         cameras=cameras,
     )
+
+
+def shapes_seen(scene: Scene, cameras: Cameras) -> Int[np.ndarray, "n h w"]:
+    """Which shape each pixel shows, as its row in ``scene.world.shapes``; -1 is the sky."""
+    n, height, width = len(cameras), cameras.height, cameras.width
+    ids = np.empty((n, height, width), np.int32)
+    depth, rgb = np.empty((height, width), np.float32), np.empty((height, width, 3), np.float32)
+    for k, row in enumerate(camera_rows(cameras)):
+        draw_rows(scene.world, row, 0, height, depth, ids[k], rgb)
+    return ids >> 3
 
 
 def camera_rows(cameras: Cameras) -> Float[np.ndarray, "n 18"]:
