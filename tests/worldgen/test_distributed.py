@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
-from tests.oracles.small_models import SMALL
+from tests.oracles.small_models import SHORTCUT, SMALL
 from worldgen.training.checkpoint import Progress
 from worldgen.training.clips import Clips, collated
 from worldgen.training.config import Stage, TrainConfig
@@ -54,8 +54,10 @@ def mesh_of_one(tmp_path: Path) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def steps_of(folder: Path, *, ranks: Ranks = ALONE, take: int | None = None) -> list[Step]:
-    steps = train(CONFIG, folder, device=CPU, save_every=1, workers=0, ranks=ranks)
+def steps_of(
+    folder: Path, *, ranks: Ranks = ALONE, take: int | None = None, config: TrainConfig = CONFIG
+) -> list[Step]:
+    steps = train(config, folder, device=CPU, save_every=1, workers=0, ranks=ranks)
     return list(itertools.islice(steps, take))
 
 
@@ -111,6 +113,18 @@ def test_a_sharded_run_goes_on_bit_for_bit(mesh_of_one: Ranks, tmp_path: Path):
     for name in ERRORS:
         assert [getattr(step, name) for step in pieces] == [getattr(step, name) for step in steps]
     assert_same_run(unbroken, broken, atol=0.0)
+
+
+def test_a_sharded_average_teaches_long_steps(mesh_of_one: Ranks, tmp_path: Path):
+    config = dataclasses.replace(CONFIG, model=SHORTCUT, shortcut=0.5, resampled=0.0)
+    one, sharded = (
+        steps_of(tmp_path / name, ranks=ranks, config=config)
+        for name, ranks in (("one", ALONE), ("sharded", mesh_of_one))
+    )
+    for name in (*ERRORS, "semigroup_error"):
+        found = [getattr(step, name) for step in sharded]
+        assert found == pytest.approx([getattr(step, name) for step in one], rel=1e-4)
+    assert_same_run(tmp_path / "one", tmp_path / "sharded", atol=2e-5)
 
 
 def test_one_process_goes_on_with_a_sharded_run(

@@ -2,6 +2,7 @@
 
 Room: worldgen. Diffusion forcing: every frame of a clip has a noise level of its own (algorithms A4.1);
 frames attend to a random choice of the frames before them; frames that are given carry no noise and no loss.
+Shortcut training also draws step lengths and has a loss of its own (:mod:`worldgen.training.shortcut`).
 On several ranks the loss is that of the whole batch: FSDP averages gradients over the ranks, so each rank
 divides its sums by the mean of the ranks' counts.
 """
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldgen.model.attention import Views
+from worldgen.model.layers import SHORTEST_STEP
 from worldgen.model.trunk import Links
 from worldgen.model.weights import compute_dtype
 from worldgen.sampling.flow import logit_normal_times, noised, shifted, velocity_loss
@@ -23,6 +25,7 @@ from worldgen.training.clips import Clip
 from worldgen.training.config import TrainConfig
 from worldgen.training.ranks import ALONE, Ranks, whole
 from worldgen.training.resampling import resampled
+from worldgen.training.shortcut import Draw, drawn, semigroup_errors, shortcut_loss, targets
 
 EQUAL_LEVEL_CHANCE = 0.2
 """Chance that all frames of a clip share one noise level."""
@@ -48,7 +51,8 @@ def update(
         ranks: who takes the step together.
 
     Returns:
-        Loss, its two errors and the gradient's norm, as :class:`worldgen.training.trainer.Step` has them.
+        Loss, its two errors, the gradient's norm and, of a batch with long steps, the semigroup error, as
+        :class:`worldgen.training.trainer.Step` has them.
     """
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
     t = noise_levels(clip.given, shift=config.time_shift, rng=rng, ranks=ranks)
@@ -57,12 +61,17 @@ def update(
     links = random_links(clip.images.shape[1], rng=rng)
     if is_resampled(config, progress, rng=rng):
         clip = resampled(partial(_computed, run.model), clip, rng=rng, ranks=ranks)
-    predicted, clean, weight = _predicted(run.model, clip, t=t, noise=noise, links=links)
-    loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
+    draw = drawn(t, share=config.shortcut, rng=rng, ranks=ranks) if config.shortcut else None
+    t = t if draw is None else draw.t
+    noisy = noised(clip.images, noise, t)
+    predicted, clean, weight = _predicted(run.model, clip, noisy, t=t, links=links, draw=draw)
+    target = clean if draw is None else _targets(run.average, clip, noisy, links=links, draw=draw)
+    form = velocity_loss if draw is None else shortcut_loss
+    loss = form(predicted, target, t.to(clean.device)) * weight
     share = ranks.mean(weight.mean()).clamp_min(1e-6)
     total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
     total = total + config.known_weight * known_error(
-        predicted, clean, clip.condition.to(clean.device), weight, ranks=ranks
+        predicted, target, clip.condition.to(clean.device), weight, ranks=ranks
     )
     total.backward()
     norm = _shortened(run.model)
@@ -72,11 +81,12 @@ def update(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     _update_average(run, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
-    error = (predicted.detach() - clean) * weight
+    error = (predicted.detach() - target) * weight
     rgb, depth = error[:, :, :3].square().mean() / share, error[:, :, 3:].abs().mean() / share
     errors = ranks.mean(torch.stack([total.detach(), rgb, depth])).tolist()
     names = ("loss", "rgb_error", "depth_error", "gradient_norm")
-    return dict(zip(names, [*errors, float(norm)], strict=True))
+    long = {} if draw is None else _semigroup_error(predicted.detach(), target, draw, ranks=ranks)
+    return dict(zip(names, [*errors, float(norm)], strict=True)) | long
 
 
 def known_error(
@@ -101,16 +111,48 @@ def known_error(
 def _predicted(
     model: nn.Module,
     clip: Clip,
+    noisy: Float[Tensor, "b f 4 h w"],
     *,
     t: Float[Tensor, "b f"],
-    noise: Float[Tensor, "b f 4 h w"],
     links: Links,
+    draw: Draw | None,
 ) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
     """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is."""
     views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
-    predicted = _computed(model, noised(clip.images, noise, t), t, clip.condition, views, links=links)
+    d = None if draw is None else draw.d
+    predicted = _computed(model, noisy, t, clip.condition, views, links=links, d=d)
     weight = (t > 0).float()[:, :, None, None, None]
     return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
+
+
+def _targets(
+    average: nn.Module, clip: Clip, noisy: Float[Tensor, "b f 4 h w"], *, links: Links, draw: Draw
+) -> Float[Tensor, "b f 4 h w"]:
+    """What a noised batch is trained towards, where the model is: the average is asked about long steps."""
+    device, rows = next(average.parameters()).device, draw.rows
+    target = clip.images.to(device)
+    if not rows:
+        return target
+    condition, views = clip.condition[rows], Views(w2c=clip.w2c[rows], K_norm=clip.K_norm[rows])
+
+    def predict(x: Tensor, t: Tensor, d: Tensor) -> Tensor:
+        return _computed(average, x, t, condition, views, links=links, d=d)
+
+    t, d = draw.t[rows].to(device), draw.d[rows].to(device)
+    target = target.clone()
+    target[rows] = targets(predict, noisy[rows].to(device), target[rows], t=t, d=d)
+    return target
+
+
+def _semigroup_error(
+    predicted: Float[Tensor, "b f 4 h w"], target: Float[Tensor, "b f 4 h w"], draw: Draw, *, ranks: Ranks
+) -> dict[str, float]:
+    """The mean error over the long steps of the batch, by its name, if there are any."""
+    t, d = draw.t.to(target.device), draw.d.to(target.device)
+    is_long = (d > SHORTEST_STEP).float()
+    errors = semigroup_errors(predicted, target, t=t, d=d) * is_long
+    error, count = ranks.mean(torch.stack([errors.sum(), is_long.sum()])).tolist()
+    return {"semigroup_error": error / count} if count else {}
 
 
 def _computed(
@@ -121,13 +163,20 @@ def _computed(
     views: Views,
     *,
     links: Links | None = None,
+    d: Float[Tensor, "b f"] | None = None,
 ) -> Float[Tensor, "b f 4 h w"]:
     """The model's answer where it lives, as exact as it is fast there."""
     device = next(model.parameters()).device
     dtype = compute_dtype(device)
+    told = {} if d is None else {"d": d.to(device)}
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return model(
-            x.to(device), t.to(device), condition=condition.to(device), views=views.to(device), links=links
+            x.to(device),
+            t.to(device),
+            condition=condition.to(device),
+            views=views.to(device),
+            links=links,
+            **told,
         )
 
 
