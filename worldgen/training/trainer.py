@@ -48,7 +48,8 @@ class Step:
     training, :func:`worldgen.training.shortcut.shortcut_loss`."""
 
     rgb_error: float
-    """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels."""
+    """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels; of long steps, to
+    what they are trained towards."""
 
     depth_error: float
     """Mean absolute error of the predicted depth code, over all noise levels."""
