@@ -72,7 +72,11 @@ class Generator(Protocol):
 
 
 class RGBDGenerator:
-    """Our model behind the protocol: flow matching in a few steps."""
+    """Our model behind the protocol: flow matching in a few steps.
+
+    A shortcut model is told how long a step is and answers for all of it: it takes even Euler steps. What
+    flow models need on top, a change that is carried on and a bent grid, would correct it a second time.
+    """
 
     def __init__(
         self,
@@ -100,6 +104,10 @@ class RGBDGenerator:
             context: how finished frames are shown.
             device: where the model runs; a CUDA device if there is one, else the CPU. What goes in and comes
                 out is on the CPU, and the noise is drawn there.
+
+        Raises:
+            ValueError: if there are no such weights, or a number makes no sense, or a shortcut model is asked
+                for steps that are not all of one length.
         """
         if not 1 <= steps <= 64:
             raise ValueError(f"steps must lie between 1 and 64, got {steps}")
@@ -107,11 +115,18 @@ class RGBDGenerator:
             raise ValueError(f"a token attends to at least one recalled frame, got routed = {routed}")
         if isinstance(schedule, Schedule):
             schedule.matrix(steps, 1)  # refuses a delay that does not fit
-        self._grid = bent(levels(steps, shift=shift))
         self._schedule, self._guidance, self._context = schedule, guidance, context
         path = weights_path(weights)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.size = load_model(path, device=self.device)
+        if self.model.config.shortcut and (shift != 1.0 or isinstance(schedule, Overlap)):
+            raise ValueError(
+                f"a shortcut model takes steps of one length, got shift {shift:g} and schedule {schedule}; "
+                f"leave shift at 1 and overlap no clips, or take weights of a flow model"
+            )
+        self._step = 1.0 / steps if self.model.config.shortcut else None
+        grid = levels(steps, shift=shift)
+        self._grid = bent(grid) if self._step is None else grid
         self._recalled: OrderedDict[bytes, Recall] = OrderedDict()
         sampler = f"{steps}" if shift == 1.0 else f"{steps}/{shift:g}"
         extras = (
@@ -150,11 +165,13 @@ class RGBDGenerator:
             guidance=self._guidance,
             linked=self._schedule is not None,
             routed=self._routed,
+            step=self._step,
         )
+        imagined = _imagined(condition)
+        if self._step is not None:
+            imagined = torch.zeros_like(imagined)  # Euler steps; see the class
         with _suited(self.device):
-            images = self._sampled(
-                denoise, noise.to(self.device), imagined=_imagined(condition).to(self.device)
-            ).cpu()
+            images = self._sampled(denoise, noise.to(self.device), imagined=imagined.to(self.device)).cpu()
         return frames_of(settled(images, condition), known.cameras, units)
 
     def _sampled(

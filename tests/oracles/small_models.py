@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
@@ -13,6 +15,7 @@ from worldgen.model.rgbd import ModelConfig, RGBDModel
 from worldgen.training.config import Stage, TrainConfig
 
 SMALL = ModelConfig(name="small", levels=(8, 16), width=64, depth=4, head_width=16)
+SHORTCUT = dataclasses.replace(SMALL, shortcut=True)
 
 SIDE = 32
 """Pixels along a side of the pictures that such models are for."""
@@ -30,15 +33,15 @@ SMALL_CLIPS = TrainConfig(
 """Two stages, of which a few seconds are enough to go through."""
 
 
-def fresh_model(*, seed: int = 0) -> RGBDModel:
+def fresh_model(*, seed: int = 0, config: ModelConfig = SMALL) -> RGBDModel:
     """A model as training begins it: what is zero-initialised is zero."""
     torch.manual_seed(seed)
-    return RGBDModel(SMALL).eval()
+    return RGBDModel(config).eval()
 
 
-def perturbed_model(*, seed: int = 0) -> RGBDModel:
+def perturbed_model(*, seed: int = 0, config: ModelConfig = SMALL) -> RGBDModel:
     """A model all of whose parts matter: noise is added to every weight, the zero ones too."""
-    model = fresh_model(seed=seed)
+    model = fresh_model(seed=seed, config=config)
     rng = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -6,9 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from worldgen.model.rgbd import ModelConfig
 from worldgen.training.config import CONFIGS, Stage, TrainConfig, load_config
+from worldgen.training.run import begun
 from worldgen.worlds import DEFAULT_KINDS
 
 RECIPE = """
@@ -75,6 +77,10 @@ def test_shipped_recipes_load_by_name(path: Path):
         (RECIPE.replace("seed = 7", "time_shift = 0.0"), "time_shift must be positive"),
         (RECIPE.replace("seed = 7", 'corruption = "some"'), "one of base, full, got 'some'"),
         (RECIPE.replace("seed = 7", "corruption = 1"), "is no training configuration"),
+        (RECIPE.replace("seed = 7", "shortcut = 0.25"), r"shortcut = true in \[model\]"),
+        (RECIPE.replace("width = 64\n", "width = 64\nshortcut = true\n", 1), "got 0.0 and true"),
+        (RECIPE.replace("width = 64\n", 'width = 64\nshortcut = "no"\n', 1), "is no training configuration"),
+        (RECIPE.replace("seed = 7", "shortcut = 1.5"), "shortcut must lie in"),
         (RECIPE.replace("seed = 7", "seed = "), "is no training configuration"),
     ],
 )
@@ -83,6 +89,26 @@ def test_a_recipe_that_makes_no_sense_is_refused(tmp_path: Path, wrong: str, com
     with pytest.raises(ValueError, match=complaint) as refusal:
         load_config(written(tmp_path, wrong))
     assert "recipe.toml is no training configuration" in str(refusal.value)
+
+
+def test_a_recipe_may_ask_for_shortcuts(tmp_path: Path):
+    told = RECIPE.replace("width = 64\n", "width = 64\nshortcut = true\n", 1)
+    config = load_config(written(tmp_path, told.replace("seed = 7", 'shortcut = 0.25\nstart_from = "tiny"')))
+    assert (config.shortcut, config.model.shortcut, config.start_from) == (0.25, True, "tiny")
+
+
+def test_the_shipped_shortcut_recipe_takes_a_quarter_of_the_steps_from_the_shipped_weights():
+    def steps(name: str) -> float:
+        return sum(
+            stage.frames / stage.batch_clips / config.clip_frames
+            for config in [load_config(Path(name))]
+            for stage in config.stages
+        )
+
+    assert 0.2 <= steps("tiny-shortcut") / steps("tiny") <= 0.3
+    config = load_config(Path("tiny-shortcut"))
+    run = begun(config, device=torch.device("cpu"), start_from=config.start_from)
+    assert run.model.config == config.model
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path):

@@ -21,10 +21,10 @@ from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
-from tests.oracles.small_models import SMALL_CLIPS
+from tests.oracles.small_models import SHORTCUT, SMALL_CLIPS
 from worldgen.training.checkpoint import Progress
 from worldgen.training.clips import Clips, collated
-from worldgen.training.config import Stage
+from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.curves import steps_in
 from worldgen.training.muon import Muon
 from worldgen.training.ranks import ALONE, Ranks, sharded_like, whole
@@ -39,8 +39,18 @@ CONFIG = dataclasses.replace(
     resampled=0.5,
     resampled_from=0.2,
 )
+SHORTCUTS = dataclasses.replace(
+    CONFIG,
+    model=SHORTCUT,
+    stages=(Stage(size=16, frames=12, batch_clips=2),),
+    shortcut=0.5,
+    resampled=0.0,
+)
 ERRORS = ("loss", "rgb_error", "depth_error", "gradient_norm")
 
+needs_fork = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="autograd's threads for a GPU do not survive a fork"
+)
 pytestmark = pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor")
 
 
@@ -52,8 +62,10 @@ def mesh_of_one(tmp_path: Path) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def steps_of(folder: Path, *, ranks: Ranks = ALONE, take: int | None = None) -> list[Step]:
-    steps = train(CONFIG, folder, device=CPU, save_every=1, workers=0, ranks=ranks)
+def steps_of(
+    folder: Path, *, ranks: Ranks = ALONE, take: int | None = None, config: TrainConfig = CONFIG
+) -> list[Step]:
+    steps = train(config, folder, device=CPU, save_every=1, workers=0, ranks=ranks)
     return list(itertools.islice(steps, take))
 
 
@@ -74,32 +86,47 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Step]]:
     return folder, steps_of(folder)
 
 
-def one_of_two(index: int, folder: Path) -> None:
+def one_of_two(index: int, folder: Path, config: TrainConfig) -> None:
     """Train as one of two ranks, in a process of its own, and leave the steps behind."""
     torch.set_num_threads(1)  # the threads of a pool stay behind in a fork, and waiting for them hangs
     dist.init_process_group("gloo", store=dist.FileStore(str(folder / "store"), 2), rank=index, world_size=2)
-    steps = steps_of(folder, ranks=Ranks(index=index, count=2, mesh=init_device_mesh("cpu", (2,))))
+    ranks = Ranks(index=index, count=2, mesh=init_device_mesh("cpu", (2,)))
+    steps = steps_of(folder, ranks=ranks, config=config)
     lines = [json.dumps(dataclasses.asdict(step)) for step in steps]
     (folder / f"steps-{index}.jsonl").write_text("\n".join(lines))
     dist.destroy_process_group()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="autograd's threads for a GPU do not survive a fork")
-def test_two_ranks_end_as_one_process(alone: tuple[Path, list[Step]], tmp_path: Path):
+def assert_two_end_as(expected: Path, steps: list[Step], folder: Path, *, config: TrainConfig) -> None:
+    """Two ranks take the steps of one process, and leave the run that it left in ``expected``."""
     context = multiprocessing.get_context("fork")
-    ranks = [context.Process(target=one_of_two, args=(index, tmp_path)) for index in range(2)]
+    ranks = [context.Process(target=one_of_two, args=(index, folder, config)) for index in range(2)]
     for rank in ranks:
         rank.start()
     for rank in ranks:
         rank.join(timeout=600)
         assert rank.exitcode == 0
-    first, second = (steps_in(tmp_path / f"steps-{index}.jsonl") for index in range(2))
-    assert len(first) == len(second) == len(alone[1])
-    for expected, one, other in zip(alone[1], first, second, strict=True):
-        assert one["progress"] == other["progress"] == dataclasses.asdict(expected.progress)
-        for name in ERRORS:
-            assert one[name] == other[name] == pytest.approx(getattr(expected, name), rel=1e-4), name
-    assert_same_run(alone[0], tmp_path, atol=2e-5)
+    first, second = (steps_in(folder / f"steps-{index}.jsonl") for index in range(2))
+    assert len(first) == len(second) == len(steps)
+    for step, one, other in zip(steps, first, second, strict=True):
+        assert one["progress"] == other["progress"] == dataclasses.asdict(step.progress)
+        for name in ERRORS if step.semigroup_error is None else (*ERRORS, "semigroup_error"):
+            assert one[name] == other[name] == pytest.approx(getattr(step, name), rel=1e-4), name
+    assert_same_run(expected, folder, atol=2e-5)
+
+
+@needs_fork
+def test_two_ranks_end_as_one_process(alone: tuple[Path, list[Step]], tmp_path: Path):
+    assert_two_end_as(*alone, tmp_path, config=CONFIG)
+
+
+@needs_fork
+def test_two_ranks_of_which_one_has_the_long_steps_end_as_one_process(tmp_path: Path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    two.mkdir()
+    steps = steps_of(one, config=SHORTCUTS)
+    assert all(step.semigroup_error is not None for step in steps)  # one of two clips
+    assert_two_end_as(one, steps, two, config=SHORTCUTS)
 
 
 def test_a_sharded_run_goes_on_bit_for_bit(mesh_of_one: Ranks, tmp_path: Path):
@@ -109,6 +136,17 @@ def test_a_sharded_run_goes_on_bit_for_bit(mesh_of_one: Ranks, tmp_path: Path):
     for name in ERRORS:
         assert [getattr(step, name) for step in pieces] == [getattr(step, name) for step in steps]
     assert_same_run(unbroken, broken, atol=0.0)
+
+
+def test_a_sharded_average_teaches_long_steps(mesh_of_one: Ranks, tmp_path: Path):
+    one, sharded = (
+        steps_of(tmp_path / name, ranks=ranks, config=SHORTCUTS)
+        for name, ranks in (("one", ALONE), ("sharded", mesh_of_one))
+    )
+    for name in (*ERRORS, "semigroup_error"):
+        found = [getattr(step, name) for step in sharded]
+        assert found == pytest.approx([getattr(step, name) for step in one], rel=1e-4)
+    assert_same_run(tmp_path / "one", tmp_path / "sharded", atol=2e-5)
 
 
 def test_one_process_goes_on_with_a_sharded_run(

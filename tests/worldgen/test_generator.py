@@ -11,15 +11,27 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from render.frames import Frames, checked
-from tests.oracles.small_models import SIDE, SMALL, fresh_model, perturbed_model, same
+from tests.oracles.small_models import SHORTCUT, SIDE, SMALL, fresh_model, perturbed_model, same
 from worldgen import generator as generator_module
-from worldgen.conditions import SceneUnits, known_pictures, nothing_known
+from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
 from worldgen.generator import REMEMBERED_FRAMES, Generator, RGBDGenerator
+from worldgen.model.attention import views_of
+from worldgen.model.trunk import Recall
 from worldgen.model.weights import MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
+from worldgen.sampling.overlap import Overlap
+from worldgen.sampling.schedules import Schedule
+from worldgen.settle import settled
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 UNITS = SceneUnits(scale=1.5, span=PRIOR)
+
+
+@pytest.fixture(scope="module")
+def shortcut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "shortcut.safetensors"
+    save_model(perturbed_model(config=SHORTCUT), path, size=SIDE)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +64,21 @@ def test_weights_that_do_not_say_how_they_see_cameras_see_them_by_projections(we
     path = broken(weights, tmp_path / "old.safetensors", header={"cameras": ""})
     assert load_model(path)[0].config == load_model(weights)[0].config
     assert load_model(path)[0].config.cameras == "prope"
+
+
+def test_weights_say_whether_they_are_told_how_long_a_step_is(weights: Path, shortcut: Path, tmp_path: Path):
+    model, _ = load_model(shortcut)
+    assert model.config == SHORTCUT
+    expected = perturbed_model(config=SHORTCUT).embed_step
+    assert expected is not None
+    assert model.embed_step is not None
+    assert torch.equal(model.embed_step.table.bfloat16(), expected.table.bfloat16())
+    with safe_open(weights, framework="pt") as file:
+        assert "shortcut" not in file.metadata()  # files of flow models are what they were
+    for path, claim in ((weights, "true"), (shortcut, "false"), (shortcut, "yes")):
+        wrong = broken(path, tmp_path / "wrong.safetensors", header={"shortcut": claim})
+        with pytest.raises(ValueError, match="does not hold weights of this model"):
+            load_model(wrong)
 
 
 def broken(weights: Path, path: Path, *, drop: str = "", header: dict[str, str] | None = None) -> Path:
@@ -164,6 +191,43 @@ def test_a_model_that_learned_nothing_shows_what_is_known(tmp_path: Path, walk: 
     made = generator(known_pictures(walk[:1]), None, units=units, seed=0)
     torch.testing.assert_close(made.rgb, walk.rgb[:1], atol=1e-6, rtol=0)
     torch.testing.assert_close(made.depth, walk.depth[:1], atol=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("steps", "d"), [(1, 1.0), (2, 0.5), (3, 0.25), (4, 0.25)])
+def test_a_shortcut_model_takes_even_euler_steps_and_is_told_their_length(
+    shortcut: Path, walk: Frames, steps: int, d: float
+):
+    generator, known = RGBDGenerator(shortcut, steps=steps), nothing_known(walk.cameras[2:])
+    x = torch.randn(1, 1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    condition, views = channels_of(known, UNITS), views_of(walk.cameras, scale=UNITS.scale)
+    recall = Recall.joined([generator._reader(walk[i : i + 1], UNITS)(0.0) for i in range(2)])
+    noise = x
+    with torch.no_grad():
+        for i in range(steps):
+            t = torch.full((1, 1), 1.0 - i / steps)
+            told = {"condition": condition, "views": views[2:], "recall": recall}
+            clean = generator.model(x, t, d=torch.full_like(t, d), **told)
+            x = x - (x - clean) / t / steps
+    expected = frames_of(settled(x, condition), walk.cameras[2:], UNITS)
+    found = generator.imagine(known, walk[:2], units=UNITS, noise=noise)
+    torch.testing.assert_close(found.rgb, expected.rgb, atol=1e-4, rtol=0)
+    assert checked(found) is found
+
+
+def test_the_remembered_views_of_a_shortcut_model_serve_any_number_of_steps(shortcut: Path, walk: Frames):
+    few, many = (RGBDGenerator(shortcut, steps=steps) for steps in (1, 8))
+    first, second = (generator._reader(walk[:1], UNITS)(0.0) for generator in (few, many))
+    for ours, theirs in zip(first.keys + first.values, second.keys + second.values, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_shortcut_model_takes_schedules_of_even_steps_and_no_others(shortcut: Path, walk: Frames):
+    known = nothing_known(walk.cameras)
+    pyramid = RGBDGenerator(shortcut, steps=2, schedule=Schedule("pyramid"))
+    assert checked(pyramid(known, None, units=UNITS, seed=1)).rgb.shape[0] == 3
+    for uneven in ({"shift": 2.0}, {"schedule": Overlap(4)}):
+        with pytest.raises(ValueError, match="a shortcut model takes steps of one length, got shift"):
+            RGBDGenerator(shortcut, **uneven)
 
 
 def test_a_name_tells_weights_and_steps_apart(weights: Path, tmp_path: Path):

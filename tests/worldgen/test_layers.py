@@ -7,7 +7,16 @@ import math
 import torch
 import torch.nn.functional as F
 
-from worldgen.model.layers import TIME_FEATURES, ChannelNorm, Finish, ResidualBlock, time_features
+from worldgen.model.layers import (
+    SHORTEST_STEP,
+    STEP_LENGTHS,
+    TIME_FEATURES,
+    ChannelNorm,
+    Finish,
+    ResidualBlock,
+    StepEmbedding,
+    time_features,
+)
 
 
 def test_time_features_are_cosines_then_sines_of_geometric_frequencies():
@@ -27,6 +36,18 @@ def test_time_features_tell_all_levels_apart():
     found = time_features(torch.linspace(0.0, 1.0, 101))
     gaps = torch.cdist(found, found) + 1e9 * torch.eye(101)
     assert gaps.min() > 0.5
+
+
+def test_a_step_length_has_the_vector_of_the_nearest_power_of_two():
+    embedding = StepEmbedding(3)
+    assert not embedding.table.any()
+    embedding.table.data = torch.arange(float(STEP_LENGTHS))[:, None].expand(-1, 3)
+    known = [2.0**-i for i in range(STEP_LENGTHS)]
+    assert known[-1] == SHORTEST_STEP
+    assert embedding(torch.tensor(known))[:, 0].tolist() == list(range(STEP_LENGTHS))
+    # 3, 5, 6, 24 and 1000 steps: log2 is 1.58, 2.32, 2.58, 4.58 and 9.97.
+    steps = torch.tensor([3.0, 5.0, 6.0, 24.0, 1000.0])
+    assert embedding(1.0 / steps)[:, 0].tolist() == [2, 2, 3, 5, 6]
 
 
 def test_a_channel_norm_is_a_group_norm_of_one_pixel_at_a_time():

@@ -68,6 +68,21 @@ def test_tensorboard_reads_every_scalar_of_every_step(tmp_path: Path):
     }
 
 
+def test_a_value_that_only_some_steps_have_is_recorded_and_drawn_for_those(tmp_path: Path):
+    steps = [
+        dataclasses.replace(step(number, loss=1.0), semigroup_error=None if number % 2 else 0.25 * number)
+        for number in range(1, 7)
+    ]
+    recorded(tmp_path, [*steps[:-1], dataclasses.replace(steps[-1], is_saved=True)])
+    seen = [(event.step, event.value) for event in read(tmp_path).Scalars("semigroup_error")]
+    assert seen == [(2, 0.5), (4, 1.0), (6, 1.5)]
+    without = tmp_path / "without"
+    without.mkdir()
+    recorded(without, [step(number, loss=1.0, is_saved=number == 6) for number in range(1, 7)])
+    with Image.open(tmp_path / PICTURE) as five, Image.open(without / PICTURE) as four:
+        assert five.width == pytest.approx(four.width * 5 / 4, rel=0.01)
+
+
 def test_steps_that_are_taken_again_are_seen_once(tmp_path: Path):
     recorded(tmp_path, [step(number, loss=1.0) for number in range(1, 5)])
     recorded(tmp_path, [step(number, loss=2.0) for number in range(3, 6)])

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.oracles.small_models import SMALL, fresh_model, perturbed_model, random_views, rigid_motion
+from tests.oracles.small_models import (
+    SHORTCUT,
+    SMALL,
+    fresh_model,
+    perturbed_model,
+    random_views,
+    rigid_motion,
+)
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import CONDITION_CHANNELS, IMAGE_CHANNELS, ModelConfig, RGBDModel
 from worldgen.model.trunk import Recall
@@ -140,6 +147,55 @@ def test_the_level_of_a_frame_changes_its_answer():
     before, after = (model(x, level, condition=condition, views=views) for level in (T, t))
     torch.testing.assert_close(before[:, [0, 2]], after[:, [0, 2]])
     assert (before[:, 1] - after[:, 1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_shortcut_model_with_the_weights_of_a_flow_model_is_that_model(precision: torch.dtype):
+    flow, shortcut = perturbed_model(), fresh_model(seed=3, config=SHORTCUT)
+    lacking = shortcut.load_state_dict(flow.state_dict(), strict=False)
+    assert lacking.missing_keys == ["embed_step.table"]
+    assert not lacking.unexpected_keys
+    views, (x, condition) = random_views(b=2, f=3, seed=0), clip()
+    told = {"condition": condition, "views": views, "links": LINKS}
+    d = torch.tensor([[1.0, 0.5, 0.25], [1 / 8, 1 / 32, 1 / 64]])
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        expected = flow(x, T, **told)
+        assert all(torch.equal(shortcut(x, T, d=lengths, **told), expected) for lengths in (None, d))
+    recalls = [model.remember(x, condition=condition, views=views) for model in (flow, shortcut)]
+    for ours, theirs in zip(recalls[1].keys, recalls[0].keys, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_step_length_of_a_frame_changes_its_answer_and_that_of_frames_that_see_it():
+    model, views = perturbed_model(config=SHORTCUT), random_views(b=2, f=3, seed=0)
+    x, condition = clip()
+    told = {"condition": condition, "views": views, "links": ((), (), (1,))}
+    shortest = torch.full_like(T, 1 / 64)
+    d = shortest.clone()
+    d[:, 1] = 0.25
+    before, after = (model(x, T, d=lengths, **told) for lengths in (shortest, d))
+    assert torch.equal(model(x, T, **told), before)
+    torch.testing.assert_close(before[:, 0], after[:, 0])
+    assert all((before[:, i] - after[:, i]).abs().max() > 1e-4 for i in (1, 2))
+
+
+def test_finished_frames_are_remembered_with_the_shortest_step():
+    model, views = perturbed_model(config=SHORTCUT), random_views(b=2, f=3, seed=0)
+    x, condition = clip()
+    t, d = T.clone(), torch.full_like(T, 0.25)
+    t[:, :2], d[:, :2] = 0.0, 1 / 64
+    linked = model(x, t, d=d, condition=condition, views=views, links=((), (), (0, 1)))[:, 2:]
+    recall = model.remember(x[:, :2], condition=condition[:, :2], views=views[:2])
+    recalled = model(
+        x[:, 2:], t[:, 2:], d=d[:, 2:], condition=condition[:, 2:], views=views[2:], recall=recall
+    )
+    torch.testing.assert_close(recalled, linked, atol=1e-5, rtol=0)
+
+
+def test_a_flow_model_is_not_told_how_long_a_step_is():
+    x, condition = clip()
+    with pytest.raises(ValueError, match="not told how long a step is"):
+        fresh_model()(x, T, d=T, condition=condition, views=random_views(b=2, f=3, seed=0))
 
 
 def test_pictures_may_have_any_size_that_eight_divides():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.oracles.small_models import SMALL_CLIPS, perturbed_model
+from tests.oracles.small_models import SHORTCUT, SMALL_CLIPS, perturbed_model
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links, Recall
@@ -155,3 +155,12 @@ def test_training_sees_the_history_and_lets_it_teach(clip: Clip):
     # The gradient reaches what finished frames say: a third of these rows make keys, a third values.
     moved = (first - perturbed_model().trunk.blocks[3].qkv.weight).abs().view(3, -1).amax(dim=1)
     assert (moved > 0).all()
+
+
+def test_long_steps_look_at_finished_frames_too(clip: Clip):
+    config = dataclasses.replace(SMALL_CLIPS, model=SHORTCUT, two_streams=True, shortcut=0.5)
+    run = begun(config, device=torch.device("cpu"))
+    run.model.load_state_dict(perturbed_model(config=SHORTCUT).state_dict())
+    run.average.load_state_dict(run.model.state_dict())
+    step = update(run, clip, rate=1e-3, config=config, progress=Progress())
+    assert np.isfinite([step["loss"], step["semigroup_error"]]).all()

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from tests.oracles.small_models import SMALL, SMALL_CLIPS, perturbed_model, random_views
+from tests.oracles.small_models import SHORTCUT, SMALL, SMALL_CLIPS, perturbed_model, random_views
+from worldgen.model.attention import Views
 from worldgen.model.rgbd import ModelConfig
 from worldgen.model.weights import load_model, save_model
 from worldgen.sampling.flow import MIN_TIME
@@ -22,6 +23,7 @@ from worldgen.training.checkpoint import CheckpointMismatch, Progress, Run
 from worldgen.training.clips import Clip, clip_of
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.run import begun
+from worldgen.training.shortcut import drawn
 from worldgen.training.trainer import CHECKPOINT, TRAINED, Step, clips_of, learning_rate, train
 from worldgen.training.update import (
     GRADIENT_NORM,
@@ -98,9 +100,102 @@ def test_a_run_may_start_from_weights(tmp_path: Path):
     for network in (run.model, run.average):
         for name, tensor in perturbed_model().state_dict().items():
             torch.testing.assert_close(network.state_dict()[name], tensor.bfloat16().float())
+    renamed = dataclasses.replace(CONFIG, model=dataclasses.replace(SMALL, name="mine"))
+    assert begun(renamed, device=CPU, start_from=tmp_path / "w.safetensors").model.config.name == "mine"
     other = dataclasses.replace(CONFIG, model=ModelConfig())
     with pytest.raises(CheckpointMismatch, match="the recipe wants"):
         begun(other, device=CPU, start_from=tmp_path / "w.safetensors")
+
+
+def test_a_recipe_may_name_the_weights_that_a_run_starts_from(tmp_path: Path):
+    for name in ("recipe", "asked"):
+        save_model(perturbed_model(seed=len(name)), tmp_path / name, size=32)
+    config = dataclasses.replace(CONFIG, start_from=str(tmp_path / "recipe"), learning_rate=1e-12)
+    for asked, seed in ((None, 6), (tmp_path / "asked", 5)):
+        folder = tmp_path / f"run-{seed}"
+        next(iter(train(config, folder, device=CPU, save_every=1, workers=0, start_from=asked)))
+        model, _ = load_model(folder / TRAINED)
+        assert torch.equal(model.stem.weight, load_model(asked or tmp_path / "recipe")[0].stem.weight)
+        torch.testing.assert_close(
+            model.stem.weight.float(), perturbed_model(seed=seed).stem.weight.bfloat16().float()
+        )
+    with pytest.raises(ValueError, match="there are no weights at nonesuch"):
+        begun(CONFIG, device=CPU, start_from="nonesuch")
+
+
+SHORTCUT_CONFIG = dataclasses.replace(CONFIG, model=SHORTCUT, shortcut=0.5, known_weight=0.0)
+
+
+def test_a_shortcut_run_starts_from_a_flow_model_and_never_the_other_way(tmp_path: Path):
+    for model in (perturbed_model(), perturbed_model(config=SHORTCUT)):
+        save_model(model, tmp_path / str(model.config.shortcut), size=32)
+    from_flow, from_shortcut = (
+        begun(SHORTCUT_CONFIG, device=CPU, start_from=tmp_path / name).model for name in ("False", "True")
+    )
+    assert torch.equal(from_flow.stem.weight, from_shortcut.stem.weight)
+    assert from_flow.embed_step is not None
+    assert from_shortcut.embed_step is not None
+    assert not from_flow.embed_step.table.any()
+    assert from_shortcut.embed_step.table.all()
+    with pytest.raises(CheckpointMismatch, match="the recipe wants"):
+        begun(CONFIG, device=CPU, start_from=tmp_path / "True")
+
+
+def test_a_batch_without_long_steps_is_that_of_flow_matching_but_for_its_weights():
+    # A share so small that no clip is chosen; the fresh model answers with zero, as above.
+    config, clip = dataclasses.replace(SHORTCUT_CONFIG, shortcut=1e-9), smooth_clip()
+    errors = update(begun(config, device=CPU), clip, rate=1e-3, config=config, progress=after(5))
+    weight = (1.0 - 0.9 * levels_of_step(clip, 5))[:, :, None, None, None]
+    rgb, depth = clip.images[:, :, :3], clip.images[:, :, 3:]
+    loss = (weight * rgb**2).mean() + CONFIG.depth_weight * (weight * depth**2).mean()
+    assert errors["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert errors["rgb_error"] == pytest.approx(float((rgb**2).mean()), rel=1e-5)
+    assert "semigroup_error" not in errors
+
+
+def test_long_steps_are_taught_by_two_half_steps_of_the_average():
+    config, clip = dataclasses.replace(SHORTCUT_CONFIG, depth_weight=1.0), smooth_clip()
+    clip.given[:, 0] = True
+    model, average = (perturbed_model(seed=seed, config=SHORTCUT).requires_grad_() for seed in (0, 5))
+    told = update(
+        Run(model=model, average=average, optimizers=[]), clip, rate=0.0, config=config, progress=after(0)
+    )
+    assert all(parameter.grad is None for parameter in average.parameters())
+    # The same draws, and the formulas of A9.1 written out; a clip is bootstrapped, the other is not.
+    rng = torch.Generator().manual_seed(config.seed * 1_000_003)
+    plain = noise_levels(clip.given, shift=config.time_shift, rng=rng)
+    noise = torch.randn(clip.images.shape, generator=rng)
+    links = random_links(3, rng=rng)
+    draw = drawn(plain, share=config.shortcut, rng=rng)
+    assert len(draw.rows) == 1
+    t, d = (values[:, :, None, None, None] for values in (draw.t, draw.d))
+    is_long = d > 1 / 64
+    assert is_long[:, 1:].any()
+    x = (1.0 - t) * clip.images + t * noise
+    half = torch.where(is_long, d / 2, 0.0)
+    known = {"condition": clip.condition, "views": Views(w2c=clip.w2c, K_norm=clip.K_norm), "links": links}
+    length = torch.where(is_long, d / 2, d)[:, :, 0, 0, 0]
+    reference = perturbed_model(seed=5, config=SHORTCUT)
+    with torch.no_grad():
+        first = (x - reference(x, draw.t, d=length, **known)) / t.clamp_min(1e-3)
+        second = reference(x - half * first, (t - half)[:, :, 0, 0, 0], d=length, **known)
+        second = (x - half * first - second) / (t - half).clamp_min(1e-3)
+        target = torch.where(is_long, x - t * (first + second) / 2, clip.images)
+        answer = perturbed_model(config=SHORTCUT)(x, draw.t, d=draw.d, **known)
+    gap = (answer - target)[:, 1:]
+    loss = ((1.0 - 0.9 * t[:, 1:]) * gap**2).mean(dim=(0, 1, 3, 4))
+    assert told["loss"] == pytest.approx(float(loss[:3].mean() + loss[3]), rel=1e-3)
+    errors = (answer - target).flatten(2).square().mean(dim=2).sqrt() * draw.d / draw.t
+    assert told["semigroup_error"] == pytest.approx(float(errors[is_long[..., 0, 0, 0]].mean()), rel=1e-3)
+
+
+def test_a_shortcut_batch_is_learned():
+    config = dataclasses.replace(SHORTCUT_CONFIG, learning_rate=1e-2, ema=0.5)
+    run, clip = begun(config, device=CPU), smooth_clip(b=2, f=2)
+    steps = [update(run, clip, rate=1e-2, config=config, progress=after(0)) for _ in range(12)]
+    assert steps[-1]["loss"] < 0.5 * steps[0]["loss"]
+    assert run.model.embed_step is not None
+    assert run.model.embed_step.table[-1].any()
 
 
 def test_a_run_leaves_weights_that_generators_read(tmp_path: Path):

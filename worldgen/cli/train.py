@@ -47,7 +47,7 @@ class Train:
     """
 
     config: Annotated[Path, tyro.conf.Positional]
-    """A TOML recipe, or the name of one that ships with the package: tiny, small."""
+    """A TOML recipe, or the name of one that ships with the package: tiny, small, tiny-shortcut."""
 
     out: Path | None = None
     """Folder of the run, runs/NAME of the recipe if not given; an earlier run in it is continued."""
@@ -62,7 +62,7 @@ class Train:
     """Steps between checkpoints."""
 
     start_from: Path | None = None
-    """Weights that a new run begins with, instead of random ones."""
+    """Weights that a new run begins with, instead of what the recipe says: a file, or a shipped name."""
 
     rehearse: int | None = None
     """Only take so many steps, at the largest stage on a GPU, at 64 pixels on a CPU; say what they need."""

@@ -1,4 +1,4 @@
-"""Building blocks of the RGB-D model: norms, time embedding and convolution blocks.
+"""Building blocks of the RGB-D model: norms, embeddings of time and step length, convolution blocks.
 
 Room: worldgen. Images inside the network are channel-first ``b c h w`` in channels-last memory.
 """
@@ -15,6 +15,12 @@ from torch import Tensor, nn
 TIME_FEATURES = 256
 """Width of the sinusoidal embedding of a diffusion time."""
 
+STEP_LENGTHS = 7
+"""Lengths of a sampling step that a shortcut model knows: 1, 1/2, ..., 1/64."""
+
+SHORTEST_STEP = 2.0 ** (1 - STEP_LENGTHS)
+"""So short that a flow model's answer is right for it."""
+
 
 def time_features(t: Float[Tensor, " n"]) -> Float[Tensor, "n 256"]:
     """Cosines, then sines, of a diffusion time in [0, 1]; periods from 2 pi / 1000 to about 60."""
@@ -22,6 +28,19 @@ def time_features(t: Float[Tensor, " n"]) -> Float[Tensor, "n 256"]:
     frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10_000.0) / half))
     angles = 1000.0 * t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class StepEmbedding(nn.Module):
+    """A learned vector for each step length; zero when initialised, so that no length makes a difference."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(STEP_LENGTHS, width))
+
+    def forward(self, d: Float[Tensor, " n"]) -> Float[Tensor, "n width"]:
+        """Vectors of lengths in (0, 1], each that of the nearest known length by ``log2(1 / d)``."""
+        halvings = (-d.float().log2()).round().clamp(0, STEP_LENGTHS - 1)
+        return self.table[halvings.long()]
 
 
 class ChannelNorm(nn.Module):

@@ -17,7 +17,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldgen.model.attention import CameraCode, Views
-from worldgen.model.layers import TIME_FEATURES, Finish, ResidualBlock, time_features
+from worldgen.model.layers import (
+    SHORTEST_STEP,
+    TIME_FEATURES,
+    Finish,
+    ResidualBlock,
+    StepEmbedding,
+    time_features,
+)
 from worldgen.model.trunk import Links, Recall, Trunk
 
 IMAGE_CHANNELS = 4
@@ -55,11 +62,16 @@ class ModelConfig:
     cameras: str = "prope"
     """How attention learns of cameras; a :data:`worldgen.model.attention.CameraCode`."""
 
+    shortcut: bool = False
+    """Whether the model is told how long a step is, and answers for the whole of it (A9.1)."""
+
     def __post_init__(self) -> None:
         if self.cameras not in get_args(CameraCode):
             raise ValueError(
                 f"cameras must be one of {', '.join(get_args(CameraCode))}, got {self.cameras!r}"
             )
+        if not isinstance(self.shortcut, bool):
+            raise ValueError(f"shortcut of a model must be true or false, got {self.shortcut!r}")
         if min(*self.levels, self.width, self.depth, self.head_width, 1) < 1:
             raise ValueError(f"the sizes of a model are positive, got {self}")
         if 2 ** (len(self.levels) + 1) != TOKEN_PIXELS:
@@ -94,12 +106,14 @@ class RGBDModel(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
         self.finish = Finish(IMAGE_CHANNELS + CONDITION_CHANNELS, embedding=config.width)
+        self.embed_step = StepEmbedding(config.width) if config.shortcut else None
 
     def forward(
         self,
         x: Float[Tensor, "b f 4 h w"],
         t: Float[Tensor, "b f"],
         *,
+        d: Float[Tensor, "b f"] | None = None,
         condition: Float[Tensor, "b f 11 h w"],
         views: Views,
         links: Links | None = None,
@@ -109,18 +123,25 @@ class RGBDModel(nn.Module):
     ) -> Float[Tensor, "b g 4 h w"]:
         """Predict the clean frames behind ``x`` at noise levels ``t`` (0 clean, 1 noise).
 
+        A shortcut model predicts the end of the straight line along which a step of length ``d`` is right:
+        the step is ``x - d (x - predicted) / t``.
+
         Args:
             x: noisy frames; height and width are multiples of 8.
             t: one noise level a frame.
+            d: one step length a frame, in (0, 1], for shortcut models alone; the shortest where not given.
             condition: what is known, from :mod:`worldgen.conditions`.
             views: cameras of the frames.
             links: for each frame the earlier frames it attends to; none where not given.
             recall: remembered frames that every frame attends to.
             routed: frames that each token attends to at most, besides its own; all where not given.
             only_seen: for so many frames, from the first on, nothing is predicted: others look at them.
+
+        Raises:
+            ValueError: if sizes or links make no sense, or a model that is no shortcut model is given ``d``.
         """
         tokens, skips, _ = self._related(
-            x, t, condition=condition, views=views, links=links, recall=recall, routed=routed
+            x, t, d, condition=condition, views=views, links=links, recall=recall, routed=routed
         )
         if only_seen:
             tokens, *skips = (
@@ -130,7 +151,8 @@ class RGBDModel(nn.Module):
                 for part in (tokens, *skips)
             )
             x, t, condition = (part[:, only_seen:] for part in (x, t, condition))
-        embedded = self._embedded(t)
+            d = None if d is None else d[:, only_seen:]
+        embedded = self._embedded(t, d)
         change = self._decoded(tokens, skips, embedded)
         return self._finished(change, condition, embedded).view(x.shape)
 
@@ -147,17 +169,24 @@ class RGBDModel(nn.Module):
         ``level`` is the noise level that ``x`` is shown at.
         """
         t = torch.full(x.shape[:2], level, device=x.device)
-        _, _, kept = self._related(x, t, condition=condition, views=views, links=None, recall=None)
+        _, _, kept = self._related(x, t, None, condition=condition, views=views, links=None, recall=None)
         return Recall(keys=[k for k, _ in kept], values=[v for _, v in kept], views=views)
 
-    def _embedded(self, t: Float[Tensor, "b f"]) -> Float[Tensor, "n d"]:
-        """Noise levels as the blocks read them."""
-        return F.silu(self.embed_time(time_features(t.flatten()).to(self.last.weight.dtype)))
+    def _embedded(self, t: Float[Tensor, "b f"], d: Float[Tensor, "b f"] | None) -> Float[Tensor, "n width"]:
+        """Noise levels and step lengths as the blocks read them."""
+        embedded = self.embed_time(time_features(t.flatten()).to(self.last.weight.dtype))
+        if self.embed_step is not None:
+            d = torch.full_like(t, SHORTEST_STEP) if d is None else d
+            embedded = embedded + self.embed_step(d.flatten()).to(embedded.dtype)
+        elif d is not None:
+            raise ValueError("this model is not told how long a step is; a shortcut model is")
+        return F.silu(embedded)
 
     def _related(
         self,
         x: Float[Tensor, "b f 4 h w"],
         t: Float[Tensor, "b f"],
+        d: Float[Tensor, "b f"] | None,
         *,
         condition: Float[Tensor, "b f 11 h w"],
         views: Views,
@@ -172,7 +201,7 @@ class RGBDModel(nn.Module):
         links = ((),) * f if links is None else links
         if len(links) != f or any(not 0 <= j < i for i in range(f) for j in links[i]):
             raise ValueError(f"each of {f} frames may be linked to frames before it, got {links}")
-        embedded = self._embedded(t)
+        embedded = self._embedded(t, d)
         inputs = torch.cat([x, condition], dim=2).flatten(0, 1).to(embedded.dtype)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         image, skips = self._encoded(inputs, embedded)

@@ -43,6 +43,8 @@ def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
         "cameras": config.cameras,
         "size": str(size),
     }
+    if config.shortcut:
+        header["shortcut"] = "true"
     tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary, header)
@@ -67,6 +69,7 @@ def load_model(path: Path, *, device: torch.device = CPU) -> tuple[RGBDModel, in
             depth=int(header["depth"]),
             head_width=int(header["head_width"]),
             cameras=header.get("cameras", "prope"),
+            shortcut={"true": True, "false": False}[header.get("shortcut", "false")],
         )
         with torch.device("meta"):
             model = RGBDModel(config)  # no memory yet: a header may claim any size

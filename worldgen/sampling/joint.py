@@ -36,6 +36,7 @@ class ClipDenoiser:
         guidance: Guidance,
         linked: bool,
         routed: int | None = None,
+        step: float | None = None,
     ):
         """Describe the clip.
 
@@ -49,10 +50,12 @@ class ClipDenoiser:
             guidance: how showings of the history are composed.
             linked: whether frames of the clip see each other, finished or not.
             routed: of the finished frames, how many each token attends to; all where None.
+            step: how long every step is, for a model that is told; None for one that is not.
         """
         self._model, self._condition, self._views = model, condition, views
         self._recalled, self._finish = recalled, finish
         self._guidance, self._linked, self._routed = guidance, linked, routed
+        self._step = step
         self._finished: dict[int, tuple[Tensor, Reader]] = {}
 
     def __call__(
@@ -62,12 +65,14 @@ class ClipDenoiser:
         readers = [*self._recalled, *self._finished_of(x, t, changing)]
         count = len(changing)
         links: Links = tuple(tuple(range(i)) for i in range(count))
+        d = None if self._step is None else torch.full_like(t[:, changing], self._step)
 
         def answer(showing: Showing) -> Tensor:
             shown = [reader(h) for reader, h in zip(readers, showing.levels, strict=True) if h < 1.0]
             return self._model(
                 x[:, changing],
                 t[:, changing],
+                d=d,
                 condition=self._condition[:, changing],
                 views=self._views[changing],
                 links=links if showing.linked else None,

@@ -118,6 +118,11 @@ def _pixels(K_norm: Float[Tensor, " 4"], width: int, height: int) -> Float[Tenso
     return K
 
 
+def rows_of(clip: Clip, rows: list[int]) -> Clip:
+    """Some clips of a batch."""
+    return Clip(**{field.name: getattr(clip, field.name)[rows] for field in dataclasses.fields(Clip)})
+
+
 def collated(clips: list[Clip]) -> Clip:
     """Several batches as one."""
     names = [field.name for field in dataclasses.fields(Clip)]

@@ -94,6 +94,13 @@ class TrainConfig:
     resampled_from: float = 0.3
     """Share of the frames before the first such batch: a model that knows nothing teaches itself nothing."""
 
+    shortcut: float = 0.0
+    """Share of the clips that teach one long step to end where two half steps do
+    (:mod:`worldgen.training.shortcut`); above 0 if and only if the model is told how long a step is."""
+
+    start_from: str = ""
+    """Weights that a run begins with, a file or the name of shipped ones; random ones if there are none."""
+
     def __post_init__(self) -> None:
         if not self.stages or self.clip_frames < 1:
             raise ValueError("a configuration needs at least one stage and one frame a clip")
@@ -117,11 +124,16 @@ class TrainConfig:
                 f"{self.cooldown}"
             )
 
-        chances = (self.degraded, self.resampled, self.resampled_from)
+        chances = (self.degraded, self.resampled, self.resampled_from, self.shortcut)
         if not all(0.0 <= chance <= 1.0 for chance in chances):
             raise ValueError(
-                "degraded, resampled and resampled_from must lie in [0, 1], got "
-                f"{self.degraded}, {self.resampled} and {self.resampled_from}"
+                "degraded, resampled, resampled_from and shortcut must lie in [0, 1], got "
+                f"{self.degraded}, {self.resampled}, {self.resampled_from} and {self.shortcut}"
+            )
+        if (self.shortcut > 0.0) != self.model.shortcut:
+            raise ValueError(
+                "a share of shortcut clips needs shortcut = true in [model], and the other way round, got "
+                f"{self.shortcut} and {str(self.model.shortcut).lower()}"
             )
 
     @property

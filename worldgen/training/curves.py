@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVES = {
-    "loss": "loss (weighted velocity error)",
+    "loss": "loss (weighted squared error)",
     "rgb_error": "squared error of colour",
     "depth_error": "absolute error of the depth code",
     "gradient_norm": "length of the gradient, unclipped",
+    "semigroup_error": "one step against its two halves",
 }
 WINDOW_SHARE = 0.02
 """Length of the running median, as a share of the steps."""
@@ -54,11 +55,11 @@ def draw_curves(log: Path, picture: Path) -> None:
     steps = steps_in(log)
     if len(steps) < 2:
         raise ValueError(f"{log} holds {len(steps)} steps of training; there is nothing to draw before 2")
-    names = [name for name in CURVES if sum(name in step for step in steps) > 1]
+    names = [name for name in CURVES if sum(step.get(name) is not None for step in steps) > 1]
     figure = Figure(figsize=(4.35 * len(names), 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no display, and none of pyplot's state
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _draw(axes, [step for step in steps if name in step], name)
+        _draw(axes, [step for step in steps if step.get(name) is not None], name)
     picture.parent.mkdir(parents=True, exist_ok=True)
     temporary = picture.with_name(f"{picture.name}.tmp")
     figure.savefig(temporary, dpi=110, format="png")

@@ -25,7 +25,7 @@ def sharded(run: Run, *, mesh: DeviceMesh, config: TrainConfig) -> Run:
     The models of ``run`` are taken apart in place.
     """
     states = [optimizer.state_dict()["state"] for optimizer in run.optimizers]
-    model, average = _sharded(run.model, mesh), _sharded(run.average, mesh)
+    model, average = _sharded(run.model, mesh), _sharded(run.average, mesh, answers_only=True)
     optimizers = optimizers_of(model, config)
     for optimizer, state in zip(optimizers, states, strict=True):
         (group,) = optimizer.param_groups
@@ -62,11 +62,12 @@ def _gathered(model: RGBDModel) -> RGBDModel:
     return found
 
 
-def _sharded(model: RGBDModel, mesh: DeviceMesh) -> RGBDModel:
+def _sharded(model: RGBDModel, mesh: DeviceMesh, *, answers_only: bool = False) -> RGBDModel:
     """The model with every block of its trunk, and all else together, sharded along ``mesh``.
 
     On a GPU weights travel in bfloat16 and gradients in float32. What comes in is not cast: noise levels
-    would lose the digits that their features are made of, and autocast takes care of the rest.
+    would lose the digits that their features are made of, and autocast takes care of the rest. What is left
+    whole after a forward pass waits for the backward pass, which never comes where a model ``answers_only``.
     """
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # all that FSDP cuts
     policy = MixedPrecisionPolicy()
@@ -76,5 +77,5 @@ def _sharded(model: RGBDModel, mesh: DeviceMesh) -> RGBDModel:
         )
     for block in model.trunk.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=True if answers_only else None)
     return model

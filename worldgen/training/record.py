@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
 PICTURE = "curves.png"
-STEP_SCALARS = ("loss", "rgb_error", "depth_error", "learning_rate", "gradient_norm")
+STEP_SCALARS = ("loss", "rgb_error", "depth_error", "learning_rate", "gradient_norm", "semigroup_error")
 THROUGHPUT_SCALARS = ("frames_a_second", "waiting", "utilisation")
 
 
@@ -69,7 +69,8 @@ class Record:
             self._events = _events_from(self._folder, number)
         for source, names in ((step, STEP_SCALARS), (throughput, THROUGHPUT_SCALARS)):
             for name in names:
-                self._events.add_scalar(name, getattr(source, name), global_step=number)
+                if (value := getattr(source, name)) is not None:
+                    self._events.add_scalar(name, value, global_step=number)
         if step.is_saved:
             self._events.flush()
 

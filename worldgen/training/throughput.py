@@ -75,8 +75,9 @@ def flops_a_frame(model: ModelConfig, *, size: int, clip_frames: int) -> float:
 
     Counted are the multiplications and additions (two operations a pair) of matrix products and convolutions,
     and of attention, with as many links between frames as are drawn on average. Not counted are what works on
-    single values (norms, activations, the loss), the optimisers (Muon's products too), and the model's own
-    frames in resampled batches. Nothing is computed: the passes run on tensors without content.
+    single values (norms, activations, the loss), the optimisers (Muon's products too), the model's own frames
+    in resampled batches, and the half steps of shortcut training. Nothing is computed: the passes run on
+    tensors without content.
     """
     with torch.device("meta"):
         network = RGBDModel(model)

@@ -44,10 +44,12 @@ class Step:
     """Frames in this step."""
 
     loss: float
-    """Weighted squared velocity error of colour and depth, over the frames that are not given."""
+    """Weighted squared velocity error of colour and depth, over the frames that are not given; of shortcut
+    training, :func:`worldgen.training.shortcut.shortcut_loss`."""
 
     rgb_error: float
-    """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels."""
+    """Mean squared error of the predicted colour, in [-1, 1] units, over all noise levels; of long steps, to
+    what they are trained towards."""
 
     depth_error: float
     """Mean absolute error of the predicted depth code, over all noise levels."""
@@ -65,6 +67,10 @@ class Step:
     is_saved: bool
     """Whether a checkpoint was written after it."""
 
+    semigroup_error: float | None = None
+    """Mean of :func:`worldgen.training.shortcut.semigroup_errors` over the long steps of shortcut training;
+    None where the batch had none."""
+
 
 def train(
     config: TrainConfig,
@@ -73,7 +79,7 @@ def train(
     device: torch.device,
     save_every: int = SAVE_EVERY,
     workers: int = 1,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     ranks: Ranks = ALONE,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step]:
@@ -86,7 +92,7 @@ def train(
         device: where the model trains.
         save_every: steps between checkpoints; one is also written at the end.
         workers: processes that render clips, for each rank.
-        start_from: weights that a new run begins with instead of random ones.
+        start_from: weights that a new run begins with, instead of what the recipe says.
         ranks: the processes that train together. All must call this, with the same arguments but for the
             device; every batch is divided among them, and what comes out is what one process would get, up
             to rounding. The first one writes.
@@ -142,13 +148,13 @@ def learning_rate(config: TrainConfig, progress: Progress) -> float:
 
 
 def _resumed(
-    config: TrainConfig, folder: Path, *, device: torch.device, start_from: Path | None, ranks: Ranks
+    config: TrainConfig, folder: Path, *, device: torch.device, start_from: Path | str | None, ranks: Ranks
 ) -> tuple[Run, Progress]:
     """The run that ``folder`` holds, or a new one, and how far it has come."""
     path = folder / CHECKPOINT
     is_new = not path.is_file()
     first_home = device if ranks.mesh is None else torch.device("cpu")
-    run = begun(config, device=first_home, start_from=start_from if is_new else None)
+    run = begun(config, device=first_home, start_from=(start_from or config.start_from) if is_new else None)
     progress = Progress() if is_new else load_checkpoint(path, run, config=config)
     if ranks.mesh is not None:
         mine = torch.tensor(float(progress.step), device=device)

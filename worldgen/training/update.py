@@ -2,6 +2,7 @@
 
 Room: worldgen. Diffusion forcing: every frame of a clip has a noise level of its own (algorithms A4.1);
 frames attend to a random choice of the frames before them; frames that are given carry no noise and no loss.
+Shortcut training also draws step lengths and has a loss of its own (:mod:`worldgen.training.shortcut`).
 On several ranks the loss is that of the whole batch: FSDP averages gradients over the ranks, so each rank
 divides its sums by the mean of the ranks' counts.
 """
@@ -14,16 +15,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from worldgen.model.attention import Views
+from worldgen.model.layers import SHORTEST_STEP
 from worldgen.model.trunk import Links
-from worldgen.model.weights import compute_dtype
 from worldgen.sampling.flow import logit_normal_times, noised, shifted, velocity_loss
+from worldgen.training.asking import Question, answered, computed
 from worldgen.training.checkpoint import Progress, Run
 from worldgen.training.clips import Clip
 from worldgen.training.config import TrainConfig
 from worldgen.training.ranks import ALONE, Ranks, whole
 from worldgen.training.resampling import resampled
-from worldgen.training.streams import two_streams
+from worldgen.training.shortcut import Draw, drawn, semigroup_errors, shortcut_loss, targets
 
 EQUAL_LEVEL_CHANCE = 0.2
 """Chance that all frames of a clip share one noise level."""
@@ -49,7 +50,8 @@ def update(
         ranks: who takes the step together.
 
     Returns:
-        Loss, its two errors and the gradient's norm, as :class:`worldgen.training.trainer.Step` has them.
+        Loss, its two errors, the gradient's norm and, of a batch with long steps, the semigroup error, as
+        :class:`worldgen.training.trainer.Step` has them.
     """
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
     t = noise_levels(clip.given, shift=config.time_shift, rng=rng, ranks=ranks)
@@ -58,15 +60,22 @@ def update(
     links = random_links(clip.images.shape[1], rng=rng)
     history = clip.images
     if is_resampled(config, progress, rng=rng):
-        clip, history = resampled(partial(_computed, run.model), clip, rng=rng, ranks=ranks)
-    predicted, clean, weight = _predicted(
-        run.model, clip, t=t, noise=noise, links=links, history=history if config.two_streams else None
+        clip, history = resampled(partial(computed, run.model), clip, rng=rng, ranks=ranks)
+    draw = drawn(t, share=config.shortcut, rng=rng, ranks=ranks) if config.shortcut else None
+    t = t if draw is None else draw.t
+    noisy = noised(clip.images, noise, t)
+    question = Question(clip=clip, links=links, history=history if config.two_streams else None)
+    predicted = answered(run.model, question, noisy, t, None if draw is None else draw.d)
+    clean, weight = (
+        part.to(predicted.device) for part in (clip.images, (t > 0).float()[..., None, None, None])
     )
-    loss = velocity_loss(predicted, clean, t.to(clean.device)) * weight
+    target = clean if draw is None else _targets(run.average, question, noisy, draw=draw)
+    form = velocity_loss if draw is None else shortcut_loss
+    loss = form(predicted, target, t.to(clean.device)) * weight
     share = ranks.mean(weight.mean()).clamp_min(1e-6)
     total = (loss[:, :, :3].mean() + config.depth_weight * loss[:, :, 3:].mean()) / share
     total = total + config.known_weight * known_error(
-        predicted, clean, clip.condition.to(clean.device), weight, ranks=ranks
+        predicted, target, clip.condition.to(clean.device), weight, ranks=ranks
     )
     total.backward()
     norm = _shortened(run.model)
@@ -76,11 +85,12 @@ def update(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     _update_average(run, decay=min(config.ema, (1 + progress.step) / (10 + progress.step)))
-    error = (predicted.detach() - clean) * weight
+    error = (predicted.detach() - target) * weight
     rgb, depth = error[:, :, :3].square().mean() / share, error[:, :, 3:].abs().mean() / share
     errors = ranks.mean(torch.stack([total.detach(), rgb, depth])).tolist()
     names = ("loss", "rgb_error", "depth_error", "gradient_norm")
-    return dict(zip(names, [*errors, float(norm)], strict=True))
+    long = {} if draw is None else _semigroup_error(predicted.detach(), target, draw, ranks=ranks)
+    return dict(zip(names, [*errors, float(norm)], strict=True)) | long
 
 
 def known_error(
@@ -102,54 +112,30 @@ def known_error(
     return (error[:, :, :3] * has_rgb).sum() / counts[0] + (error[:, :, 3:] * has_depth).sum() / counts[1]
 
 
-def _predicted(
-    model: nn.Module,
-    clip: Clip,
-    *,
-    t: Float[Tensor, "b f"],
-    noise: Float[Tensor, "b f 4 h w"],
-    links: Links,
-    history: Float[Tensor, "b f 4 h w"] | None,
-) -> tuple[Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 4 h w"], Float[Tensor, "b f 1 1 1"]]:
-    """The model's answer to a noised batch, the truth, and 1 for frames that count, where the model is.
-
-    Frames look at each other, noisy, or at the frames of a ``history``.
-    """
-    noisy = noised(clip.images, noise, t)
-    if history is None:
-        views = Views(w2c=clip.w2c, K_norm=clip.K_norm)
-        predicted = _computed(model, noisy, t, clip.condition, views, links=links)
-    else:
-        both = two_streams(clip, noisy, t, history=history, links=links)
-        predicted = _computed(
-            model, both.x, both.t, both.condition, both.views, links=both.links, only_seen=both.finished
-        )
-    weight = (t > 0).float()[:, :, None, None, None]
-    return predicted, clip.images.to(predicted.device), weight.to(predicted.device)
+def _targets(
+    average: nn.Module, question: Question, noisy: Float[Tensor, "b f 4 h w"], *, draw: Draw
+) -> Float[Tensor, "b f 4 h w"]:
+    """What a noised batch is trained towards, where the model is: the average is asked about long steps."""
+    device, rows = next(average.parameters()).device, draw.rows
+    target = question.clip.images.to(device)
+    if not rows:
+        return target
+    t, d = draw.t[rows].to(device), draw.d[rows].to(device)
+    target = target.clone()
+    predict = partial(answered, average, question[rows])
+    target[rows] = targets(predict, noisy[rows].to(device), target[rows], t=t, d=d)
+    return target
 
 
-def _computed(
-    model: nn.Module,
-    x: Float[Tensor, "b f 4 h w"],
-    t: Float[Tensor, "b f"],
-    condition: Float[Tensor, "b f 11 h w"],
-    views: Views,
-    *,
-    links: Links | None = None,
-    only_seen: int = 0,
-) -> Float[Tensor, "b g 4 h w"]:
-    """The model's answer where it lives, as exact as it is fast there."""
-    device = next(model.parameters()).device
-    dtype = compute_dtype(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        return model(
-            x.to(device),
-            t.to(device),
-            condition=condition.to(device),
-            views=views.to(device),
-            links=links,
-            only_seen=only_seen,
-        )
+def _semigroup_error(
+    predicted: Float[Tensor, "b f 4 h w"], target: Float[Tensor, "b f 4 h w"], draw: Draw, *, ranks: Ranks
+) -> dict[str, float]:
+    """The mean error over the long steps of the batch, by its name, if there are any."""
+    t, d = draw.t.to(target.device), draw.d.to(target.device)
+    is_long = (d > SHORTEST_STEP).float()
+    errors = semigroup_errors(predicted, target, t=t, d=d) * is_long
+    error, count = ranks.mean(torch.stack([errors.sum(), is_long.sum()])).tolist()
+    return {"semigroup_error": error / count} if count else {}
 
 
 def _shortened(model: nn.Module) -> Float[Tensor, ""]:
