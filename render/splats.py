@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
-from render._splats.autograd import Kernels
+from render._splats.bridge import kernel_layers, painted
 from render.cameras import Cameras, pixel_centres
 from render.gaussians import SH_C0, Gaussians
 
@@ -242,22 +242,12 @@ def _render_numba(
     gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"], *, threads: int
 ) -> SplatImage:
     """Our kernels, in single precision on the CPU."""
-    w2c, origins = cameras.w2c, cameras.origins
-    layers = [
-        Kernels.apply(
-            gaussians.means,
-            gaussians.quats,
-            gaussians.log_scales,
-            gaussians.logit_opacities,
-            gaussians.sh,
-            w2c[i],
-            origins[i],
-            cameras[[i]],
-            threads,
-        )
-        for i in range(len(cameras))
-    ]
-    return _finished(torch.stack(layers), background)
+    needed = [background, cameras.c2w, *(getattr(gaussians, field.name) for field in fields(gaussians))]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needed):
+        return _finished(kernel_layers(gaussians, cameras, threads=threads), background)
+    behind = background.expand(len(cameras), cameras.height, cameras.width, 3)
+    rgb, depth, alpha = painted(gaussians, cameras, behind, threads=threads)
+    return SplatImage(rgb=rgb, depth=depth, alpha=alpha)
 
 
 def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"]) -> SplatImage:

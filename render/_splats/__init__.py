@@ -17,14 +17,26 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt32
 from numpy import ndarray
 
-from render._splats.arrays import CHUNK, LAYERS, RECORD, TILE, Records, Splats, View
-from render._splats.drawing import draw_row
-from render._splats.lists import binned_by_row, binned_by_tile
+from render._splats.arrays import CHUNK, LAYERS, RECORD, TILE, Canvas, Records, Splats, View
+from render._splats.drawing import draw_row, paint_row
+from render._splats.lists import binned_by_row
 from render._splats.projection import project_chunk
 from render._splats.projection_gradients import places_of, project_chunk_back
 from render._splats.tile_gradients import sum_row
 
-__all__ = ["LAYERS", "Drawn", "Run", "Slopes", "Splats", "View", "draw", "runner", "slopes_of"]
+__all__ = [
+    "LAYERS",
+    "Canvas",
+    "Drawn",
+    "Run",
+    "Slopes",
+    "Splats",
+    "View",
+    "draw",
+    "paint",
+    "runner",
+    "slopes_of",
+]
 
 Run = Callable[[Callable[[int], object], int], list]
 """``run(job, n)`` calls ``job(0)`` to ``job(n - 1)`` in any order and returns their results in order."""
@@ -73,30 +85,42 @@ class Slopes(NamedTuple):
     """Length of the gradient by the place on the screen, a pixel; what densification goes by."""
 
 
+def paint(
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
+) -> None:
+    """Draw ``splats`` as ``view`` sees them, over a background."""
+    records, _, listed, starts = _listed(splats, view, run)
+
+    def one(row: int) -> None:
+        slots = listed[starts[row] : starts[row + 1]]
+        paint_row(slots, records.fields, row * TILE, background, canvas)
+
+    run(one, len(starts) - 1)
+
+
 def draw(splats: Splats, view: View, *, run: Run) -> Drawn:
-    """Draw ``splats`` as ``view`` sees them, over black."""
-    g, count = len(splats.means), -(-view.height // TILE)
+    """Draw ``splats`` as ``view`` sees them, over black, and keep what gradients need."""
+    records, counts, listed, starts = _listed(splats, view, run)
+    layers = np.empty((view.height, view.width, LAYERS), np.float32)
+
+    def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
+        slots = listed[starts[row] : starts[row + 1]]
+        return draw_row(slots, records.fields, row * TILE, layers)
+
+    rows = run(one, len(starts) - 1)
+    return Drawn(layers=layers, records=records, counts=counts, listed=listed, starts=starts, rows=rows)
+
+
+def _listed(splats: Splats, view: View, run: Run) -> tuple[Records, ndarray, ndarray, ndarray]:
+    """Records of what is seen, how many a chunk, and their slots by row of tiles, nearest first."""
+    g, rows = len(splats.means), -(-view.height // TILE)
     fields, keys = np.empty((g, RECORD), np.float32), np.empty(g, np.uint32)
     ids, tile_rows = np.empty(g, np.uint32), np.empty((g, 2), np.int16)
     records = Records(fields=fields, keys=keys, ids=ids, tile_rows=tile_rows)
     counts = run(lambda chunk: project_chunk(splats, view, chunk * CHUNK, records), -(-g // CHUNK))
-    listed, starts = binned_by_row(keys, tile_rows, np.array(counts, np.int64), count)
-    layers = np.empty((view.height, view.width, LAYERS), np.float32)
-
-    def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
-        lists = binned_by_tile(listed[starts[row] : starts[row + 1]], fields, row * TILE, view.width)
-        draw_row(*lists, row * TILE, layers)
-        return lists
-
-    rows = run(one, count)
-    return Drawn(
-        layers=layers,
-        records=records,
-        counts=np.array(counts, np.int64),
-        listed=listed,
-        starts=starts,
-        rows=rows,
-    )
+    counts = np.array(counts, np.int64)
+    listed, starts = binned_by_row(keys, tile_rows, counts, rows)
+    return records, counts, listed, starts
 
 
 def slopes_of(

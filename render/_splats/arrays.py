@@ -62,6 +62,14 @@ class Records(NamedTuple):
     """First and last row of tiles touched."""
 
 
+class Canvas(NamedTuple):
+    """A picture."""
+
+    rgb: Float32[ndarray, "h w 3"]
+    depth: Float32[ndarray, "h w"]
+    alpha: Float32[ndarray, "h w"]
+
+
 MAX_ALPHA, MIN_TRANSMITTANCE = np.float32(0.999), np.float32(1e-4)
 
 LAYERS = 5

@@ -24,6 +24,7 @@ from render._splats.arrays import (
     U,
     V,
 )
+from render._splats.lists import binned_by_tile
 
 
 @contracted
@@ -105,11 +106,44 @@ def _show_tile(tile, top, left, layers):
 
 @strict
 @no_type_check
-def draw_row(near, members, starts, top, layers):
-    """Draw one row of tiles into the layers of a picture, over black."""
+def _paint_tile(tile, top, left, background, canvas):
+    """Finish a tile in the picture, with the operations that torch would take on its layers."""
+    T, red, green, blue, depth = tile
+    height, width = canvas.alpha.shape
+    for j in range(min(TILE, height - top)):
+        for i in range(min(TILE, width - left)):
+            at, row, column = j * TILE + i, top + j, left + i
+            alpha = ONE - abs(T[at])
+            through = ONE - alpha
+            canvas.rgb[row, column, 0] = red[at] + through * background[row, column, 0]
+            canvas.rgb[row, column, 1] = green[at] + through * background[row, column, 1]
+            canvas.rgb[row, column, 2] = blue[at] + through * background[row, column, 2]
+            canvas.alpha[row, column] = alpha
+            canvas.depth[row, column] = depth[at] / alpha if alpha > ZERO else ZERO
+
+
+@strict
+@no_type_check
+def draw_row(slots, fields, top, layers):
+    """Draw one row of tiles into the layers of a picture, over black; return the lists of its tiles."""
+    near, members, starts = binned_by_tile(slots, fields, top, layers.shape[1])
     size = TILE * TILE
     T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
     for column in range(len(starts) - 1):
         _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
         _show_tile(tile, top, column * TILE, layers)
+    return near, members, starts
+
+
+@strict
+@no_type_check
+def paint_row(slots, fields, top, background, canvas):
+    """Draw one row of tiles as it is shown, over a background."""
+    near, members, starts = binned_by_tile(slots, fields, top, canvas.alpha.shape[1])
+    size = TILE * TILE
+    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
+    for column in range(len(starts) - 1):
+        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
+        _paint_tile(tile, top, column * TILE, background, canvas)

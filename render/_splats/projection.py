@@ -115,17 +115,27 @@ def _write_outline(record, u, v, ellipse, level):
 
 @inlined
 @no_type_check
-def _write_colour(record, splats, view, g, basis):
-    """Colour as seen from the camera; ``basis`` is room for 16 numbers."""
-    count = splats.sh.shape[1]
-    if count > 1:
+def _write_colour(record, splats, g):
+    """Colour that does not depend on where it is seen from."""
+    for channel in range(3):
+        record[RED + channel] = max(HALF + SH_C0 * splats.sh[g, 0, channel], ZERO)
+
+
+@contracted
+@no_type_check
+def _write_harmonics(splats, view, lo, hi, records):
+    """Colours of records as seen from the camera: a loop of its own, so that projection stays small."""
+    count, basis = splats.sh.shape[1], np.empty(16, np.float32)
+    basis[0] = SH_C0
+    for slot in range(lo, hi):
+        g, record = records.ids[slot], records.fields[slot]
         direction, _ = direction_of(splats.means[g], view.origin)
         sh_basis(direction, count, basis)
-    for channel in range(3):
-        colour = HALF + SH_C0 * splats.sh[g, 0, channel]
-        for k in range(1, count):
-            colour += basis[k] * splats.sh[g, k, channel]
-        record[RED + channel] = colour if colour > ZERO else ZERO
+        for channel in range(3):
+            colour = HALF
+            for k in range(count):
+                colour += basis[k] * splats.sh[g, k, channel]
+            record[RED + channel] = max(colour, ZERO)
 
 
 @inlined
@@ -141,7 +151,6 @@ def transformed(pose, mean):
 def project_chunk(splats, view, lo, records):
     """Write records of the visible Gaussians among the CHUNK from ``lo`` on; return how many."""
     pose, lens, slot = pose_of(view), lens_of(view), lo
-    basis = np.empty(16, np.float32)
     width, height = np.float32(view.width), np.float32(view.height)
     for g in range(lo, min(lo + CHUNK, len(splats.means))):
         x, y, z = transformed(pose, splats.means[g])
@@ -161,7 +170,7 @@ def project_chunk(splats, view, lo, records):
         last = clipped(np.floor(v + reach_v - HALF), -ONE, height - ONE)
         if not first <= last:
             continue
-        _write_colour(record, splats, view, g, basis)
+        _write_colour(record, splats, g)
         record[DEPTH] = z
         records.ids[slot] = g
         records.keys[slot] = np.float32(z).view(np.uint32)
@@ -170,4 +179,6 @@ def project_chunk(splats, view, lo, records):
             np.int32(last) // TILE,
         )
         slot += 1
+    if splats.sh.shape[1] > 1:
+        _write_harmonics(splats, view, lo, slot, records)
     return slot - lo

@@ -238,3 +238,12 @@ def test_fitting_a_few_splats_to_a_picture_gets_there():
         optimiser.step()
         errors.append(float(loss.detach()))
     assert errors[-1] < 0.05 * errors[0]
+
+
+def test_a_picture_is_the_same_bits_with_gradients_and_without():
+    gaussians, cameras = random_splats(300, degree=2), room_cameras()
+    plain = render_splats(gaussians, cameras, background=PINK)
+    gaussians.means.requires_grad_()
+    taught = render_splats(gaussians, cameras, background=PINK)
+    for name in ("rgb", "depth", "alpha"):
+        assert torch.equal(getattr(plain, name), getattr(taught, name).detach()), name
