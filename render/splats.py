@@ -13,13 +13,12 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from typing import Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
-from render._splat_kernels import Canvas, Splats, View, draw, runner
+from render._splats.bridge import kernel_layers, painted
 from render.cameras import Cameras, pixel_centres
 from render.gaussians import SH_C0, Gaussians
 
@@ -78,21 +77,24 @@ def render_splats(
     gaussians: Gaussians,
     cameras: Cameras,
     *,
-    background: Float[Tensor, " 3"] | None = None,
+    background: Float[Tensor, "*hw 3"] | None = None,
     backend: Backend | None = None,
     threads: int | None = None,
 ) -> SplatImage:
     """Draw ``gaussians`` as ``cameras`` see them.
 
     Args:
-        gaussians: What to draw. Gradients reach them through "gsplat" and "torch".
+        gaussians: What to draw.
         cameras: Where to draw it from, on the same device.
-        background: Colour behind everything; black if none is given.
+        background: Colour behind everything, or a picture, ``[h w 3]`` or ``[n h w 3]``; black if not given.
         backend: How to draw; ``pick_backend`` decides if none is given.
         threads: Threads for "numba", all available cores by default. The picture does not depend on it.
 
+    Gradients reach Gaussians, camera poses and the background through every backend; "numba" works in single
+    precision, and its gradients do not depend on the threads either.
+
     Raises:
-        ValueError: if ``threads`` is not positive, or if gradients are asked of "numba".
+        ValueError: if ``threads`` is not positive.
     """
     means = gaussians.means
     behind = torch.zeros(3) if background is None else background
@@ -222,9 +224,14 @@ def _twin_view(gaussians: Gaussians, cameras: Cameras, view: int) -> Float[Tenso
     return torch.cat(strips)
 
 
-def _render_twin(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, " 3"]) -> SplatImage:
+def _render_twin(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"]) -> SplatImage:
     """The plain torch twin: differentiable, any precision, for tests and tiny scenes."""
     layers = torch.stack([_twin_view(gaussians, cameras, view) for view in range(len(cameras))])
+    return _finished(layers, background)
+
+
+def _finished(layers: Float[Tensor, "n h w 5"], background: Float[Tensor, "*hw 3"]) -> SplatImage:
+    """A picture from colour and depth times weight, and alpha."""
     rgb, depth, alpha = layers.split([3, 1, 1], dim=-1)
     is_seen = alpha > 0
     depth = torch.where(is_seen, depth / torch.where(is_seen, alpha, 1.0), 0.0)
@@ -232,50 +239,18 @@ def _render_twin(gaussians: Gaussians, cameras: Cameras, background: Float[Tenso
 
 
 def _render_numba(
-    gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, " 3"], *, threads: int
+    gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"], *, threads: int
 ) -> SplatImage:
     """Our kernels, in single precision on the CPU."""
-    parameters = [getattr(gaussians, field.name) for field in fields(gaussians)]
-    if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in parameters):
-        raise ValueError(
-            'the "numba" backend has no gradients; render under torch.no_grad(), or with backend="torch"'
-        )
-    shape = len(cameras), cameras.height, cameras.width
-    image = SplatImage(rgb=torch.empty(*shape, 3), depth=torch.empty(*shape, 1), alpha=torch.empty(*shape, 1))
-    w2c, K, behind = _array(cameras.w2c), _array(cameras.K), _array(background)
-    with runner(threads) as run:
-        for i, origin in enumerate(cameras.origins):
-            canvas = Canvas(
-                rgb=image.rgb[i].numpy(),
-                depth=image.depth[i, ..., 0].numpy(),
-                alpha=image.alpha[i, ..., 0].numpy(),
-            )
-            view = View(w2c=w2c[i], K=K[i], width=cameras.width, height=cameras.height)
-            draw(_kernel_splats(gaussians, origin), view, background=behind, canvas=canvas, run=run)
-    return image
+    needed = [background, cameras.c2w, *(getattr(gaussians, field.name) for field in fields(gaussians))]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needed):
+        return _finished(kernel_layers(gaussians, cameras, threads=threads), background)
+    behind = background.expand(len(cameras), cameras.height, cameras.width, 3)
+    rgb, depth, alpha = painted(gaussians, cameras, behind, threads=threads)
+    return SplatImage(rgb=rgb, depth=depth, alpha=alpha)
 
 
-def _kernel_splats(gaussians: Gaussians, origin: Float[Tensor, " 3"]) -> Splats:
-    """Gaussians as the kernels take them; colour that depends on the view is worked out here."""
-    is_plain = gaussians.sh.shape[1] == 1
-    colours = gaussians.sh[:, 0] if is_plain else _colours_from(gaussians, origin)
-    return Splats(
-        means=_array(gaussians.means),
-        quats=_array(gaussians.quats),
-        log_scales=_array(gaussians.log_scales),
-        logit_opacities=_array(gaussians.logit_opacities),
-        colours=_array(colours),
-        gain=np.float32(SH_C0 if is_plain else 1.0),
-        bias=np.float32(0.5 if is_plain else 0.0),
-    )
-
-
-def _array(tensor: Float[Tensor, " ..."]) -> Float32[np.ndarray, " ..."]:
-    """A packed single-precision array; shares memory with the tensor where it already is one."""
-    return tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()
-
-
-def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, " 3"]) -> SplatImage:
+def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"]) -> SplatImage:
     """The library's CUDA kernels."""
     from gsplat import rasterization  # noqa: PLC0415 - the CUDA extra; absent on most machines
 
@@ -293,7 +268,7 @@ def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Ten
         far_plane=FAR_PLANE,
         eps2d=BLUR,
         sh_degree=math.isqrt(gaussians.sh.shape[1]) - 1,
-        backgrounds=background.expand(len(cameras), 3),
         render_mode="RGB+ED",
     )
-    return SplatImage(rgb=layers[..., :3], depth=layers[..., 3:], alpha=alpha)
+    rgb = layers[..., :3] + (1.0 - alpha) * background
+    return SplatImage(rgb=rgb, depth=layers[..., 3:], alpha=alpha)

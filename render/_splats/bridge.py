@@ -1,0 +1,99 @@
+"""Between torch and the kernels: pictures without gradients, and layers with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from render._splats import Canvas, Splats, View, draw, paint, runner, slopes_of
+from render.cameras import Cameras
+from render.gaussians import Gaussians
+
+
+def painted(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Float[Tensor, "n h w 3"],
+    *,
+    threads: int,
+) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w 1"], Float[Tensor, "n h w 1"]]:
+    """Colour, depth and alpha of every view; nothing has gradients."""
+    shape = len(cameras), cameras.height, cameras.width
+    rgb, depth, alpha = torch.empty(*shape, 3), torch.empty(*shape, 1), torch.empty(*shape, 1)
+    splats = Splats(*(_array(getattr(gaussians, name)) for name in Splats._fields))
+    w2c = cameras.w2c
+    with runner(threads) as run:
+        for i in range(len(cameras)):
+            canvas = Canvas(
+                rgb=rgb[i].numpy(),
+                depth=depth[i, ..., 0].numpy(),
+                alpha=alpha[i, ..., 0].numpy(),
+            )
+            # Not packed: a plain colour is one number a channel, however large the picture.
+            behind = background[i].detach().to(device="cpu", dtype=torch.float32).numpy()
+            view = _view(w2c[i], cameras.origins[i], cameras[[i]])
+            paint(splats, view, background=behind, canvas=canvas, run=run)
+    return rgb, depth, alpha
+
+
+def kernel_layers(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> Float[Tensor, "n h w 5"]:
+    """Colour and depth times weight, over black, and alpha; gradients go back to Gaussians and poses."""
+    leaves = [getattr(gaussians, name) for name in Splats._fields]
+    w2c, origins = cameras.w2c, cameras.origins
+    views = [_Layers.apply(*leaves, w2c[i], origins[i], cameras[[i]], threads) for i in range(len(cameras))]
+    return torch.stack(views)  # type: ignore[arg-type]
+
+
+class _Layers(torch.autograd.Function):
+    """One view: colour and depth times weight, over black, and alpha."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any,
+        means: Float[Tensor, "g 3"],
+        quats: Float[Tensor, "g 4"],
+        log_scales: Float[Tensor, "g 3"],
+        logit_opacities: Float[Tensor, " g"],
+        sh: Float[Tensor, "g k 3"],
+        w2c: Float[Tensor, "4 4"],
+        origin: Float[Tensor, " 3"],
+        camera: Cameras,
+        threads: int,
+    ) -> Float[Tensor, "h w 5"]:
+        """Draw; ``camera`` is read for its lens alone."""
+        splats = Splats(*map(_array, (means, quats, log_scales, logit_opacities, sh)))
+        view = _view(w2c, origin, camera)
+        with runner(threads) as run:
+            drawn = draw(splats, view, run=run)
+        ctx.call = splats, view, drawn, threads
+        return torch.from_numpy(drawn.layers)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Float[Tensor, "h w 5"]) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Gradients by all that ``forward`` took, but the lens."""
+        splats, view, drawn, threads = ctx.call
+        with runner(threads) as run:
+            slopes, camera = slopes_of(splats, view, drawn, _array(grad), run=run)
+        pose = torch.zeros(4, 4)
+        pose[:3] = torch.from_numpy(camera[:3])
+        origin = torch.from_numpy(camera[4, :3]).float()
+        return *(torch.from_numpy(getattr(slopes, name)) for name in Splats._fields), pose, origin, None, None
+
+
+def _view(w2c: Float[Tensor, "4 4"], origin: Float[Tensor, " 3"], camera: Cameras) -> View:
+    return View(
+        w2c=_array(w2c),
+        origin=_array(origin),
+        K=_array(camera.K[0]),
+        width=camera.width,
+        height=camera.height,
+    )
+
+
+def _array(tensor: Float[Tensor, " ..."]) -> Float32[np.ndarray, " ..."]:
+    """A packed single-precision array; shares memory with the tensor where it already is one."""
+    return tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()

@@ -1,0 +1,149 @@
+"""Drawing: splats blended front to back, a tile at a time."""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+
+from render._splats.arithmetic import LOG2_255, ONE, ZERO, clipped, contracted, exp2, strict
+from render._splats.arrays import (
+    BATCH,
+    BLUE,
+    DEPTH,
+    FALL,
+    GREEN,
+    LOG_O,
+    MAX_ALPHA,
+    MIN_TRANSMITTANCE,
+    REACH_V,
+    RED,
+    SHEAR,
+    STEEP,
+    TILE,
+    U,
+    V,
+)
+from render._splats.lists import binned_by_tile
+
+
+@contracted
+@no_type_check
+def _draw_splat(near, k, left, rows, tile):
+    """Lay splat ``k`` behind what a tile shows already, in the rows given.
+
+    The inner loop has one SIMD lane per pixel: fixed length, unsigned indices, separate buffers, and
+    selects for branches. Time it after every edit. A full pixel has its transmittance negated.
+    """
+    (lo, hi), (T, red, green, blue, depth) = rows, tile
+    u, v, steep, shear = near[k, U] - np.float32(left), near[k, V], near[k, STEEP], near[k, SHEAR]
+    r, g, b, z = near[k, RED], near[k, GREEN], near[k, BLUE], near[k, DEPTH]
+    for j in range(lo, hi + 1):
+        dy = np.float32(j) - v
+        peak, middle = near[k, LOG_O] - near[k, FALL] * dy * dy, steep * (u + shear * dy)
+        row = np.uintp(j * TILE)
+        for i in range(TILE):
+            at = row + np.uintp(i)
+            slope = steep * np.float32(i) - middle
+            t = peak - slope * slope
+            alpha = exp2(t if t > -LOG2_255 else -LOG2_255)
+            alpha = alpha if alpha < MAX_ALPHA else MAX_ALPHA
+            alpha = alpha if t >= -LOG2_255 else ZERO
+            before = T[at]
+            after = before - before * alpha
+            is_open = after > MIN_TRANSMITTANCE
+            weight = before * alpha if is_open else ZERO
+            T[at] = after if is_open else -abs(before)
+            red[at] += weight * r
+            green[at] += weight * g
+            blue[at] += weight * b
+            depth[at] += weight * z
+
+
+@strict
+@no_type_check
+def open_rows(T, rows):
+    """The rows among ``rows`` between the first and the last that more splats can still change."""
+    lo, hi = rows
+    while lo <= hi and not np.any(T[lo * TILE : (lo + 1) * TILE] > ZERO):
+        lo += 1
+    while lo <= hi and not np.any(T[hi * TILE : (hi + 1) * TILE] > ZERO):
+        hi -= 1
+    return lo, hi
+
+
+@contracted
+@no_type_check
+def _draw_tile(members, near, left, tile):
+    """Composite one tile front to back."""
+    tile[0][:] = ONE
+    for channel in tile[1:]:
+        channel[:] = ZERO
+    lo, hi = 0, TILE - 1
+    for i in range(len(members)):
+        if i % BATCH == BATCH - 1:
+            lo, hi = open_rows(tile[0], (lo, hi))
+            if lo > hi:
+                return
+        k = members[i]
+        first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
+        last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
+        _draw_splat(near, k, left, (np.int32(first), np.int32(last)), tile)
+
+
+@strict
+@no_type_check
+def _show_tile(tile, top, left, layers):
+    """Copy a finished tile into the picture."""
+    T, red, green, blue, depth = tile
+    height, width = layers.shape[:2]
+    for j in range(min(TILE, height - top)):
+        for i in range(min(TILE, width - left)):
+            at, pixel = j * TILE + i, layers[top + j, left + i]
+            pixel[0], pixel[1], pixel[2], pixel[3] = red[at], green[at], blue[at], depth[at]
+            pixel[4] = ONE - abs(T[at])
+
+
+@strict
+@no_type_check
+def _paint_tile(tile, top, left, background, canvas):
+    """Finish a tile in the picture, with the operations that torch would take on its layers."""
+    T, red, green, blue, depth = tile
+    height, width = canvas.alpha.shape
+    for j in range(min(TILE, height - top)):
+        for i in range(min(TILE, width - left)):
+            at, row, column = j * TILE + i, top + j, left + i
+            alpha = ONE - abs(T[at])
+            through = ONE - alpha
+            canvas.rgb[row, column, 0] = red[at] + through * background[row, column, 0]
+            canvas.rgb[row, column, 1] = green[at] + through * background[row, column, 1]
+            canvas.rgb[row, column, 2] = blue[at] + through * background[row, column, 2]
+            canvas.alpha[row, column] = alpha
+            canvas.depth[row, column] = depth[at] / alpha if alpha > ZERO else ZERO
+
+
+@strict
+@no_type_check
+def draw_row(slots, fields, top, layers):
+    """Draw one row of tiles into the layers of a picture, over black; return the lists of its tiles."""
+    near, members, starts = binned_by_tile(slots, fields, top, layers.shape[1])
+    size = TILE * TILE
+    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
+    for column in range(len(starts) - 1):
+        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
+        _show_tile(tile, top, column * TILE, layers)
+    return near, members, starts
+
+
+@strict
+@no_type_check
+def paint_row(slots, fields, top, background, canvas):
+    """Draw one row of tiles as it is shown, over a background."""
+    near, members, starts = binned_by_tile(slots, fields, top, canvas.alpha.shape[1])
+    size = TILE * TILE
+    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
+    for column in range(len(starts) - 1):
+        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
+        _paint_tile(tile, top, column * TILE, background, canvas)

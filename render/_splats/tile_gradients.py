@@ -1,0 +1,155 @@
+"""Gradients of pixels by what tiles hold of their splats: the drawing again, with the end known.
+
+A splat changes what is behind it. Going front to back as drawing does, what is behind is the whole, known
+from the picture, less what came so far; so nothing is kept of the drawing but the picture and its lists. Each
+splat's pixels of a row of tiles are summed to ``MOMENTS`` numbers, by one job, in one order: no two jobs ever
+add to one number.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+
+from render._splats.arithmetic import LN_2, LOG2_255, ONE, ZERO, clipped, exp2_summed, strict, summing
+from render._splats.arrays import (
+    BATCH,
+    BLUE,
+    DEPTH,
+    FALL,
+    GREEN,
+    LAYERS,
+    LOG_O,
+    MAX_ALPHA,
+    MIN_TRANSMITTANCE,
+    MOMENTS,
+    REACH_V,
+    RED,
+    SHEAR,
+    STEEP,
+    TILE,
+    U,
+    V,
+)
+from render._splats.drawing import open_rows
+
+
+@summing
+@no_type_check
+def _sum_splat(near, k, left, rows, tile, sums):
+    """Lay splat ``k`` behind what a tile holds already and add up what its pixels say.
+
+    The inner loop has one SIMD lane per pixel, as drawing has; time it after every edit. What is the same all
+    along a row stays out of it, which made the whole a fifth faster than one loop over all rows.
+    """
+    (lo, hi), (T, rest, g_red, g_green, g_blue, g_depth, g_alpha) = rows, tile
+    u, v, steep, shear = near[k, U] - np.float32(left), near[k, V], near[k, STEEP], near[k, SHEAR]
+    r, g, b, z = near[k, RED], near[k, GREEN], near[k, BLUE], near[k, DEPTH]
+    m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    for j in range(lo, hi + 1):
+        dy = np.float32(j) - v
+        peak, middle = near[k, LOG_O] - near[k, FALL] * dy * dy, steep * (u + shear * dy)
+        row = np.uintp(j * TILE)
+        n0, n1, n2 = ZERO, ZERO, ZERO
+        for i in range(TILE):
+            at = row + np.uintp(i)
+            s = steep * np.float32(i) - middle
+            t = peak - s * s
+            raw = exp2_summed(t if t > -LOG2_255 else -LOG2_255)
+            alpha = raw if raw < MAX_ALPHA else MAX_ALPHA
+            alpha = alpha if t >= -LOG2_255 else ZERO
+            before = T[at]
+            after = before - before * alpha
+            is_open = after > MIN_TRANSMITTANCE
+            weight = before * alpha if is_open else ZERO
+            T[at] = after if is_open else -abs(before)
+            own = weight * (r * g_red[at] + g * g_green[at] + b * g_blue[at] + z * g_depth[at] + g_alpha[at])
+            behind = rest[at] - own
+            rest[at] = behind
+            q = own - behind * alpha / (ONE - alpha)
+            q = q if is_open and raw < MAX_ALPHA else ZERO
+            n0 += q
+            n1 += q * s
+            n2 += q * s * s
+            m6 += weight * g_red[at]
+            m7 += weight * g_green[at]
+            m8 += weight * g_blue[at]
+            m9 += weight * g_depth[at]
+        m0 += n0
+        m1 += n1
+        m2 += n2
+        m3 += n0 * dy
+        m4 += n1 * dy
+        m5 += n0 * dy * dy
+    sums[k, 0] += LN_2 * m0
+    sums[k, 1] += LN_2 * m1
+    sums[k, 2] += LN_2 * m2
+    sums[k, 3] += LN_2 * m3
+    sums[k, 4] += LN_2 * m4
+    sums[k, 5] += LN_2 * m5
+    sums[k, 6] += m6
+    sums[k, 7] += m7
+    sums[k, 8] += m8
+    sums[k, 9] += m9
+
+
+@strict
+@no_type_check
+def _open_tile(tile, top, left, layers, slopes):
+    """Load a tile: nothing in front, all of the picture behind."""
+    T, rest, g_red, g_green, g_blue, g_depth, g_alpha = tile
+    T[:] = ONE
+    height, width = layers.shape[:2]
+    for j in range(TILE):
+        for i in range(TILE):
+            at = j * TILE + i
+            if top + j < height and left + i < width:
+                pixel, slope = layers[top + j, left + i], slopes[top + j, left + i]
+                g_red[at], g_green[at], g_blue[at] = slope[0], slope[1], slope[2]
+                g_depth[at], g_alpha[at] = slope[3], slope[4]
+                total = ZERO
+                for layer in range(LAYERS):
+                    total += pixel[layer] * slope[layer]
+                rest[at] = total
+            else:
+                g_red[at], g_green[at], g_blue[at], g_depth[at], g_alpha[at] = ZERO, ZERO, ZERO, ZERO, ZERO
+                rest[at] = ZERO
+
+
+@strict
+@no_type_check
+def _sum_tile(members, near, left, tile, sums):
+    """Go through one tile front to back, as drawing does."""
+    lo, hi = 0, TILE - 1
+    for i in range(len(members)):
+        if i % BATCH == BATCH - 1:
+            lo, hi = open_rows(tile[0], (lo, hi))
+            if lo > hi:
+                return
+        k = members[i]
+        first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
+        last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
+        if first <= last:
+            _sum_splat(near, k, left, (np.int32(first), np.int32(last)), tile, sums)
+
+
+@strict
+@no_type_check
+def sum_row(near, members, starts, top, layers, slopes):
+    """Moments of the splats of one row of tiles.
+
+    ``layers`` is the picture as it was drawn, ``slopes`` the gradient of the loss by it.
+    """
+    size = TILE * TILE
+    sums = np.zeros((len(near), MOMENTS), np.float32)
+    T, rest, g_red = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    g_green, g_blue = np.empty(size, np.float32), np.empty(size, np.float32)
+    g_depth, g_alpha = np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = T, rest, g_red, g_green, g_blue, g_depth, g_alpha
+    for column in range(len(starts) - 1):
+        if starts[column] < starts[column + 1]:
+            left = column * TILE
+            _open_tile(tile, top, left, layers, slopes)
+            _sum_tile(members[starts[column] : starts[column + 1]], near, left, tile, sums)
+    return sums
