@@ -46,7 +46,8 @@ TONE = film_curve(np.linspace(0.0, TONE_MAX, TONE_STEPS + 1))
 
 @njit(**INLINE)
 @no_type_check
-def _tone(x):
+def tone(x):
+    """Displayed colour of exposed light."""
     x = min(max(x, 0.0), TONE_MAX * 0.9999) * (TONE_STEPS / TONE_MAX)
     k = int(x)
     return TONE[k] + (x - k) * (TONE[k + 1] - TONE[k])
@@ -54,7 +55,7 @@ def _tone(x):
 
 @njit(**INLINE)
 @no_type_check
-def _ray(camera, x, y):
+def ray(camera, x, y):
     """World direction through image point (x, y), with z-depth 1 at t = 1."""
     cx, cy = (x - camera[14]) * camera[16], (y - camera[15]) * camera[17]
     return (
@@ -177,7 +178,7 @@ def _trace_curved(shapes, i, camera, rays, count, ts, ids):
 
 @njit(**INLINE)
 @no_type_check
-def _dome_distance(sky, camera, dx, dy, dz):
+def dome_distance(sky, camera, dx, dy, dz):
     """Depth at which a ray leaves the dome."""
     ox, oy, oz = camera[3] - sky[0], camera[7] - sky[1], camera[11] - sky[2]
     a, b = dx * dx + dy * dy + dz * dz, ox * dx + oy * dy + oz * dz
@@ -189,7 +190,7 @@ def _dome_distance(sky, camera, dx, dy, dz):
 def _trace(shapes, sky, camera, near, touching, points, count, rays, ts, ids):
     """What each of ``count`` image points of one tile sees: rays, z-depths and ids."""
     for k in range(count):
-        rays[0, k], rays[1, k], rays[2, k] = _ray(camera, points[k, 0], points[k, 1])
+        rays[0, k], rays[1, k], rays[2, k] = ray(camera, points[k, 0], points[k, 1])
         ts[k], ids[k] = FAR, -1
     for k in range(touching):
         i = near[k]
@@ -200,7 +201,7 @@ def _trace(shapes, sky, camera, near, touching, points, count, rays, ts, ids):
     for k in range(count):
         dx, dy, dz = rays[0, k], rays[1, k], rays[2, k]
         if ts[k] * ts[k] * (dx * dx + dy * dy + dz * dz) > DOME_NEAR * DOME_NEAR:
-            dome = _dome_distance(sky, camera, dx, dy, dz)
+            dome = dome_distance(sky, camera, dx, dy, dz)
             if ts[k] >= dome:
                 ts[k], ids[k] = dome, -1
                 continue
@@ -269,7 +270,7 @@ def _shade(w, camera, rays, ts, ids, count, pixel_share, wanted, out):
     linear_light(w, (camera[3], camera[7], camera[11]), rays, ts, ids, count, pixel_angle, wanted, out)
     for k in range(count):
         for channel in range(3):
-            out[k, channel] = _tone(out[k, channel] * exposure)
+            out[k, channel] = tone(out[k, channel] * exposure)
 
 
 @njit(**OPTIONS)

@@ -27,7 +27,7 @@ PANORAMA_MAX = 8.0
 
 @njit(**INLINE)
 @no_type_check
-def _bilinear(texels, base, size, u, v):
+def bilinear(texels, base, size, u, v):
     """Texture at (u, v) in tiles, wrapping, from one mip level."""
     x, y = (u - math.floor(u)) * size + (size - 0.5), (v - math.floor(v)) * size + (size - 0.5)
     ix, iy = int(x), int(y)
@@ -51,8 +51,8 @@ def trilinear(texels, tile, level, u, v):
     size = TILE_PX >> k
     base = tile * TILE_TEXELS + (4 * (TILE_PX * TILE_PX - size * size)) // 3
     mix = level - k
-    r0, g0, b0 = _bilinear(texels, base, size, u, v)
-    r1, g1, b1 = _bilinear(texels, base + size * size, size >> 1, u, v)
+    r0, g0, b0 = bilinear(texels, base, size, u, v)
+    r1, g1, b1 = bilinear(texels, base + size * size, size >> 1, u, v)
     scale = 1.0 / 65535.0
     return (r0 + mix * (r1 - r0)) * scale, (g0 + mix * (g1 - g0)) * scale, (b0 + mix * (b1 - b0)) * scale
 

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from worldgen.worlds import palette
 from worldgen.worlds._light import AREA, SUN, World
-from worldgen.worlds._raster import linear_light, probe
+from worldgen.worlds._mesh import MeshWorld
 from worldgen.worlds.courtyards import random_courtyard
 from worldgen.worlds.furnished import random_furnished_room
+from worldgen.worlds.houses import random_premises
 from worldgen.worlds.landscapes import random_landscape
+from worldgen.worlds.queries import follow, light_along
 from worldgen.worlds.rooms import Plan, random_room
 from worldgen.worlds.scene import Scene, Sky, Vector, packed
 from worldgen.worlds.skies import random_daylight, random_sky
 from worldgen.worlds.streets import random_street
 
-KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished")
+KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished", "house", "warehouse")
 """Kinds of places, in the order in which a seed's first number chooses among them."""
 
 DEFAULT_KINDS: Mapping[str, float] = {"courtyard": 0.35, "room": 0.65}
@@ -31,6 +34,8 @@ OPEN_RADIUS_M = 90.0
 
 OPEN_LIGHT_SPACING_M = 0.25
 """Coarser than in rooms: streets and landscapes have far more surface."""
+
+AnyWorld = TypeVar("AnyWorld", World, MeshWorld)
 
 EXPOSURE_STANCES, EXPOSURE_RAYS = 8, 20
 MID_GREY = (0.10, 0.19)
@@ -52,6 +57,8 @@ def random_scene(seed: int, *, kinds: Mapping[str, float] = DEFAULT_KINDS) -> Sc
     kind = chosen_kind(rng.random(), kinds)
     if kind in ("street", "landscape"):
         return _open_place(seed, kind, rng)
+    if kind in ("house", "warehouse"):
+        return _real_place(seed, kind, rng)
     sky = random_sky(rng)
     is_open = kind == "courtyard"
     if is_open:
@@ -112,6 +119,20 @@ def _open_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
     return _scene(seed, plan, world, rng, is_open=True)
 
 
+def _real_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
+    """A variation of the model of a real house or warehouse."""
+    found = random_premises(rng, kind)
+    levels = np.zeros(len(found.areas))
+    return Scene(
+        seed=seed,
+        world=_exposed(found.world, found.areas, levels, rng),
+        walk_areas=found.areas,
+        walk_levels=levels,
+        ceiling=found.ceiling,
+        is_open=False,
+    )
+
+
 def _scene(seed: int, plan: Plan, world: World, rng: np.random.Generator, *, is_open: bool) -> Scene:
     areas = np.array(plan.areas)
     levels = np.array(plan.levels) if plan.levels else np.zeros(len(areas))
@@ -152,13 +173,13 @@ def _bounced(plan: Plan) -> tuple[Vector, Vector]:
 
 
 def _exposed(
-    world: World,
+    world: AnyWorld,
     areas: Float[np.ndarray, "a 4"],
     levels: Float[np.ndarray, " a"],
     rng: np.random.Generator,
-) -> World:
+) -> AnyWorld:
     """Choose the exposure from what people would see, and make the sky as bright as it is meant."""
-    light, wanted, seen = [], np.empty((4 * EXPOSURE_RAYS, 5), np.int64), np.empty((EXPOSURE_RAYS, 3))
+    light = []
     for _ in range(EXPOSURE_STANCES):
         chosen = rng.integers(len(areas))
         rect = areas[chosen]
@@ -171,9 +192,8 @@ def _exposed(
         yaw, pitch = rng.uniform(0, 2 * math.pi, EXPOSURE_RAYS), rng.uniform(-0.7, 0.5, EXPOSURE_RAYS)
         level = np.cos(pitch)
         rays = np.stack([level * np.cos(yaw), -np.sin(pitch), level * np.sin(yaw)])
-        ts, ids = probe(world, np.tile(origin, (EXPOSURE_RAYS, 1)), np.ascontiguousarray(rays.T))
-        linear_light(world, origin, rays, ts, ids, EXPOSURE_RAYS, 0.1, wanted, seen)
-        light.append(seen[ids >= 0])
+        ts, ids = follow(world, np.tile(origin, (EXPOSURE_RAYS, 1)), np.ascontiguousarray(rays.T))
+        light.append(light_along(world, origin, rays, ts, ids, pixel_angle=0.1)[ids >= 0])
     luminance = np.concatenate(light) @ np.array([0.2126, 0.7152, 0.0722])
     mean = math.exp(np.log(luminance + 1e-3).mean()) if len(luminance) else 0.2
     exposure = float(rng.uniform(*MID_GREY) / mean)

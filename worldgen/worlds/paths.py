@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 
 from render.cameras import Cameras, intrinsics_from_fov
-from worldgen.worlds._geometry import nearest_surfaces
-from worldgen.worlds._raster import probe
+from worldgen.worlds.queries import follow, nearest, things
 from worldgen.worlds.scene import Scene
 
 MIN_CLEARANCE_M = 0.3
@@ -115,7 +114,7 @@ def _anywhere(scene: Scene, rng: np.random.Generator) -> Stance:
     heights = scene.walk_levels[chosen] + heights
     ground = rows[:, :2] + f * (rows[:, 2:] - rows[:, :2])
     points = np.stack([ground[:, 0], heights, ground[:, 1]], axis=1)
-    free = nearest_surfaces(scene.world.shapes, points)
+    free = nearest(scene.world, points)
     at = points[
         np.argmax(free > 1.5 * MIN_CLEARANCE_M) if (free > 1.5 * MIN_CLEARANCE_M).any() else np.argmax(free)
     ]
@@ -134,9 +133,9 @@ def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
     length = np.linalg.norm(rays, axis=1)
     directions = (rays / length[:, None]) @ stance.c2w()[:3, :3].T
     origins = np.broadcast_to(stance.at, directions.shape).copy()
-    distance, ids = probe(scene.world, origins, directions)
+    distance, ids = follow(scene.world, origins, directions)
     depth = distance / length
-    free = float(nearest_surfaces(scene.world.shapes, stance.at[None])[0])
+    free = float(nearest(scene.world, stance.at[None])[0])
     columns = np.median(depth.reshape(PROBE[1], PROBE[0]), axis=0)
     median = float(np.median(depth))
     faults = (
@@ -144,7 +143,7 @@ def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
         max(0.0, 1.2 * MIN_MEDIAN_DEPTH_M - median) + 0.3 * max(0.0, GOOD_MEDIAN_DEPTH_M - median),
         max(0.0, 0.45 - float(np.quantile(depth, 0.05))),
         2.0 * max(0.0, float(np.mean(ids < 0)) - 0.45),
-        0.1 * max(0, THINGS_MIN - len(np.unique(ids >> 3))),
+        0.1 * max(0, THINGS_MIN - len(np.unique(things(scene.world, ids)))),
     )
     score = sum(faults)
     lean = 1.0 if columns[PROBE[0] // 2 :].sum() > columns[: PROBE[0] // 2].sum() else -1.0
@@ -193,7 +192,7 @@ def _is_clear(scene: Scene, start: Float[np.ndarray, " 3"], end: Float[np.ndarra
     if here is not None and abs(there - here) > MAX_CLIMB_M:
         return False
     points = start + (end - start) * np.linspace(0.2, 1.0, 5)[:, None]
-    return bool((nearest_surfaces(scene.world.shapes, points) > MIN_CLEARANCE_M).all())
+    return bool((nearest(scene.world, points) > MIN_CLEARANCE_M).all())
 
 
 def _next(

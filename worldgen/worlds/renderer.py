@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 
 from render.cameras import Cameras
 from render.frames import Frames
+from worldgen.worlds._mesh import MeshWorld
+from worldgen.worlds._mesh_raster import draw_mesh_rows, smooth_mesh_rows
 from worldgen.worlds._raster import draw_rows, smooth_rows
 from worldgen.worlds.scene import Scene
 
@@ -42,13 +44,16 @@ def render(scene: Scene, cameras: Cameras, *, smooth: bool = True, threads: int 
     step = height if threads == 1 else BAND_ROWS
     bands = [(k, top, min(top + step, height)) for k in range(n) for top in range(0, height, step)]
 
+    of_triangles = isinstance(scene.world, MeshWorld)
+    first, second = (draw_mesh_rows, smooth_mesh_rows) if of_triangles else (draw_rows, smooth_rows)
+
     def draw(band: tuple[int, int, int]) -> None:
         k, top, end = band
-        draw_rows(scene.world, rows[k], top, end, depth[k], ids[k], rgb[k])
+        first(scene.world, rows[k], top, end, depth[k], ids[k], rgb[k])
 
     def soften(band: tuple[int, int, int]) -> None:
         k, top, end = band
-        smooth_rows(scene.world, rows[k], top, end, ids[k], rgb[k])
+        second(scene.world, rows[k], top, end, ids[k], rgb[k])
 
     passes = (draw, soften) if smooth else (draw,)
     if threads == 1:

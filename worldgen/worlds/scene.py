@@ -14,9 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldgen.worlds._geometry import BOX, CYLINDER, SPHERE, build_tree, nearest_surfaces, shape_bounds
+from worldgen.worlds._geometry import BOX, CYLINDER, SPHERE, build_tree, shape_bounds
 from worldgen.worlds._light import UNKNOWN, World
+from worldgen.worlds._mesh import MeshWorld
 from worldgen.worlds._texture import FIT, REPEAT
+from worldgen.worlds.queries import nearest
 from worldgen.worlds.textures import textures
 
 Vector = tuple[float, float, float]
@@ -103,8 +105,8 @@ class Scene:
     """A world to take pictures of."""
 
     seed: int
-    world: World
-    """Packed arrays; ``world.light`` fills up as pictures are taken, with values that never change."""
+    world: World | MeshWorld
+    """Packed arrays. The light of shapes fills up as pictures are taken, with values that never change."""
 
     walk_areas: Float[np.ndarray, "a 4"]
     """Where people can be: x0 z0 x1 z1, in metres. Furniture is not cut out; ask ``clearance``."""
@@ -133,10 +135,9 @@ class Scene:
 
 
 def clearance(scene: Scene, points_world: Float[Tensor, "p 3"]) -> Float[Tensor, "p 1"]:
-    """Distance from each point to the nearest surface in metres; negative inside an object."""
+    """Distance from each point to the nearest surface in metres; negative inside shapes."""
     points = np.ascontiguousarray(points_world.numpy(), dtype=np.float64)
-    distance = nearest_surfaces(scene.world.shapes, points)
-    return torch.from_numpy(distance).to(points_world.dtype)[:, None]
+    return torch.from_numpy(nearest(scene.world, points)).to(points_world.dtype)[:, None]
 
 
 def box(centre: Vector, half: Vector, *materials: Material, yaw: float = 0.0) -> Shape:
@@ -195,7 +196,7 @@ def packed(
         texels=textures().texels,
         lights=np.array([_light_row(light) for light in lights]).reshape(-1, 16),
         ambient=np.array([*ambient[0], *ambient[1], reach]),
-        sky=_sky_row(sky),
+        sky=sky_row(sky),
         exposure=1.0,
         light=np.full((count, 3), UNKNOWN, np.float32),
     )
@@ -210,7 +211,8 @@ def _light_row(light: Light) -> list[float]:
     return [float(light.kind), *light.at, *light.half_u, *light.half_v, *light.normal, *light.colour]
 
 
-def _sky_row(sky: Sky) -> Float[np.ndarray, " 25"]:
+def sky_row(sky: Sky) -> Float[np.ndarray, " 25"]:
+    """A sky as the kernels read it."""
     colours = [*sky.zenith, *sky.horizon, *sky.ground, *sky.sun]
     clouds = [sky.cloud_cover, float(sky.cloud_seed), sky.cloud_scale]
     panorama = [float(sky.panorama), sky.turn, sky.gain]
