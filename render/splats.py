@@ -57,6 +57,23 @@ class SplatImage:
     """Opacity in [0, 1]."""
 
 
+class SplatTrace:
+    """What the gradients of a render say of every Gaussian; they add up over views and renders."""
+
+    def __init__(self, count: int, device: torch.device | str = "cpu") -> None:
+        """Nothing seen yet of ``count`` Gaussians."""
+        self.views = torch.zeros(count, device=device)
+        """Views that saw each Gaussian."""
+
+        self.slope = torch.zeros(count, device=device)
+        """Sum over those views of the length of the gradient by its place on the screen, per pixel."""
+
+    def note(self, seen: Int[Tensor, " v"], slope: Float[Tensor, " v"]) -> None:
+        """Add one view."""
+        self.views.index_add_(0, seen, torch.ones_like(slope))
+        self.slope.index_add_(0, seen, slope)
+
+
 def pick_backend(device: torch.device) -> Backend:
     """The backend for Gaussians that live on ``device``."""
     if device.type == "cuda" and torch.cuda.is_available():
@@ -80,6 +97,7 @@ def render_splats(
     background: Float[Tensor, "*hw 3"] | None = None,
     backend: Backend | None = None,
     threads: int | None = None,
+    trace: SplatTrace | None = None,
 ) -> SplatImage:
     """Draw ``gaussians`` as ``cameras`` see them.
 
@@ -89,6 +107,7 @@ def render_splats(
         background: Colour behind everything, or a picture, ``[h w 3]`` or ``[n h w 3]``; black if not given.
         backend: How to draw; ``pick_backend`` decides if none is given.
         threads: Threads for "numba", all available cores by default. The picture does not depend on it.
+        trace: Filled when gradients come back, through "gsplat" and "numba".
 
     Gradients reach Gaussians, camera poses and the background through every backend; "numba" works in single
     precision, and its gradients do not depend on the threads either.
@@ -101,13 +120,13 @@ def render_splats(
     behind = behind.to(device=means.device, dtype=means.dtype)
     chosen = pick_backend(means.device) if backend is None else backend
     if chosen == "gsplat":
-        return _render_gsplat(gaussians, cameras, behind)
+        return _render_gsplat(gaussians, cameras, behind, trace=trace)
     if chosen == "torch":
         return _render_twin(gaussians, cameras, behind)
     count = available_threads() if threads is None else threads
     if count < 1:
         raise ValueError(f"rendering needs at least one thread, got {count}")
-    return _render_numba(gaussians, cameras, behind, threads=count)
+    return _render_numba(gaussians, cameras, behind, threads=count, trace=trace)
 
 
 def sh_colours(sh: Float[Tensor, "g k 3"], directions: Float[Tensor, "g 3"]) -> Float[Tensor, "g 3"]:
@@ -239,22 +258,34 @@ def _finished(layers: Float[Tensor, "n h w 5"], background: Float[Tensor, "*hw 3
 
 
 def _render_numba(
-    gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"], *, threads: int
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Float[Tensor, "*hw 3"],
+    *,
+    threads: int,
+    trace: SplatTrace | None,
 ) -> SplatImage:
     """Our kernels, in single precision on the CPU."""
     needed = [background, cameras.c2w, *(getattr(gaussians, field.name) for field in fields(gaussians))]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needed):
-        return _finished(kernel_layers(gaussians, cameras, threads=threads), background)
+        note = None if trace is None else trace.note
+        return _finished(kernel_layers(gaussians, cameras, threads=threads, note=note), background)
     behind = background.expand(len(cameras), cameras.height, cameras.width, 3)
     rgb, depth, alpha = painted(gaussians, cameras, behind, threads=threads)
     return SplatImage(rgb=rgb, depth=depth, alpha=alpha)
 
 
-def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"]) -> SplatImage:
+def _render_gsplat(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Float[Tensor, "*hw 3"],
+    *,
+    trace: SplatTrace | None,
+) -> SplatImage:
     """The library's CUDA kernels."""
     from gsplat import rasterization  # noqa: PLC0415 - the CUDA extra; absent on most machines
 
-    layers, alpha, _ = rasterization(
+    layers, alpha, meta = rasterization(
         gaussians.means,
         gaussians.quats,
         gaussians.scales,
@@ -270,5 +301,8 @@ def _render_gsplat(gaussians: Gaussians, cameras: Cameras, background: Float[Ten
         sh_degree=math.isqrt(gaussians.sh.shape[1]) - 1,
         render_mode="RGB+ED",
     )
+    if trace is not None and meta["means2d"].requires_grad:
+        seen = meta["gaussian_ids"]
+        meta["means2d"].register_hook(lambda grad: trace.note(seen, grad.norm(dim=-1)))
     rgb = layers[..., :3] + (1.0 - alpha) * background
     return SplatImage(rgb=rgb, depth=layers[..., 3:], alpha=alpha)

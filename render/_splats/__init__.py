@@ -71,6 +71,13 @@ class Drawn(NamedTuple):
     rows: list[tuple[ndarray, ndarray, ndarray]]
     """Per row, what drawing reads of its splats, and the lists of its tiles."""
 
+    def seen(self) -> UInt32[ndarray, " v"]:
+        """Which Gaussians were projected into the picture, in their order."""
+        ids = self.records.ids
+        starts = CHUNK * np.arange(len(self.counts))
+        parts = [ids[lo : lo + n] for lo, n in zip(starts, self.counts, strict=True)]
+        return np.concatenate(parts) if parts else ids[:0]
+
 
 class Slopes(NamedTuple):
     """Gradients by Gaussians and by the camera."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 from render._splats import Canvas, Splats, View, draw, paint, runner, slopes_of
 from render.cameras import Cameras
 from render.gaussians import Gaussians
+
+Note = Callable[[Tensor, Tensor], None]
+"""Takes the numbers of the Gaussians that a view saw, and the length of their slopes by their place on it."""
 
 
 def painted(
@@ -40,11 +44,18 @@ def painted(
     return rgb, depth, alpha
 
 
-def kernel_layers(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> Float[Tensor, "n h w 5"]:
-    """Colour and depth times weight, over black, and alpha; gradients go back to Gaussians and poses."""
+def kernel_layers(
+    gaussians: Gaussians, cameras: Cameras, *, threads: int, note: Note | None
+) -> Float[Tensor, "n h w 5"]:
+    """Colour and depth times weight, over black, and alpha; gradients go back to Gaussians and poses.
+
+    ``note`` is told, on the way back, which Gaussians each view saw and their slopes on the screen.
+    """
     leaves = [getattr(gaussians, name) for name in Splats._fields]
     w2c, origins = cameras.w2c, cameras.origins
-    views = [_Layers.apply(*leaves, w2c[i], origins[i], cameras[[i]], threads) for i in range(len(cameras))]
+    views = [
+        _Layers.apply(*leaves, w2c[i], origins[i], cameras[[i]], threads, note) for i in range(len(cameras))
+    ]
     return torch.stack(views)  # type: ignore[arg-type]
 
 
@@ -63,25 +74,36 @@ class _Layers(torch.autograd.Function):
         origin: Float[Tensor, " 3"],
         camera: Cameras,
         threads: int,
+        note: Note | None,
     ) -> Float[Tensor, "h w 5"]:
         """Draw; ``camera`` is read for its lens alone."""
         splats = Splats(*map(_array, (means, quats, log_scales, logit_opacities, sh)))
         view = _view(w2c, origin, camera)
         with runner(threads) as run:
             drawn = draw(splats, view, run=run)
-        ctx.call = splats, view, drawn, threads
+        ctx.call = splats, view, drawn, threads, note
         return torch.from_numpy(drawn.layers)
 
     @staticmethod
     def backward(ctx: Any, grad: Float[Tensor, "h w 5"]) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Gradients by all that ``forward`` took, but the lens."""
-        splats, view, drawn, threads = ctx.call
+        splats, view, drawn, threads, note = ctx.call
         with runner(threads) as run:
             slopes, camera = slopes_of(splats, view, drawn, _array(grad), run=run)
+        if note is not None:
+            seen = torch.from_numpy(drawn.seen().astype(np.int64))
+            note(seen, torch.from_numpy(slopes.screen)[seen])
         pose = torch.zeros(4, 4)
         pose[:3] = torch.from_numpy(camera[:3])
         origin = torch.from_numpy(camera[4, :3]).float()
-        return *(torch.from_numpy(getattr(slopes, name)) for name in Splats._fields), pose, origin, None, None
+        return (
+            *(torch.from_numpy(getattr(slopes, name)) for name in Splats._fields),
+            pose,
+            origin,
+            None,
+            None,
+            None,
+        )
 
 
 def _view(w2c: Float[Tensor, "4 4"], origin: Float[Tensor, " 3"], camera: Cameras) -> View:

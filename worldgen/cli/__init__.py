@@ -22,6 +22,7 @@ from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
 from worldgen.cli.extend import Extend
+from worldgen.cli.fit import Fit
 from worldgen.cli.fly import Fly
 from worldgen.cli.gc import Gc
 from worldgen.cli.grow import Grow
@@ -42,6 +43,7 @@ Command = (
     | Annotated[Heads, tyro.conf.subcommand("heads")]
     | Annotated[Replay, tyro.conf.subcommand("replay")]
     | Annotated[Gc, tyro.conf.subcommand("gc")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]

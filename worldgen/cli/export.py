@@ -22,14 +22,14 @@ class Export:
     def run(self) -> int:
         from memory.restore import restored_cache
         from memory.world import World
+        from reconstruct.fitted import splats_of
         from reconstruct.formats import export_splats
-        from reconstruct.init import gaussians_from_points
         from worldgen.cli.progress import bar
 
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
             cache = restored_cache(world)
             progress.step(f"{len(cache):,} points")
-            gaussians = gaussians_from_points(cache.points)
+            gaussians = splats_of(world, cache.points)
             export_splats(gaussians, self.dest)
             progress.step(f"{len(gaussians):,} splats")
         print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201

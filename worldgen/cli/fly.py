@@ -90,7 +90,7 @@ class Fly:
     ) -> Iterator[Float[Tensor, "h w 3"]]:
         import torch.nn.functional as F
 
-        from reconstruct.init import gaussians_from_points
+        from reconstruct.fitted import splats_of
         from render.splats import render_splats
 
         if self.render == "frames":
@@ -101,7 +101,7 @@ class Fly:
                     F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
                 )
             return
-        gaussians = gaussians_from_points(cache.points)
+        gaussians = splats_of(world, cache.points)
         for i in range(len(cameras)):
             camera = cameras[i : i + 1]
             if self.render == "points":

@@ -43,6 +43,7 @@ class View:
 
         from memory.restore import restored_cache
         from memory.world import World
+        from reconstruct.fitted import has_fitted, splats_of
         from viewer import Viewer
         from worldgen.generator import RGBDGenerator
         from worldgen.rollout import Growth
@@ -60,6 +61,7 @@ class View:
                 [cache.points],
                 up=torch.tensor(world.scene.up),
                 scale=world.scene.scale,
+                splats=splats_of(world, cache.points) if has_fitted(world) else None,
                 grow=grow,
                 host=self.host,
                 port=self.port,

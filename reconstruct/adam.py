@@ -1,0 +1,104 @@
+"""Selective Adam: an optimiser that moves only the splats that a view saw.
+
+Room: reconstruct. After the selective optimiser of "Taming 3DGS" (Mallick et al. 2024): plain Adam keeps
+moving splats that the present view does not see, along stale averages, and visits all of them each time. Each
+splat counts its own steps, so that averages of one seen late are corrected like those of one seen early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from reconstruct._adam_kernel import adam_rows
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-15
+"""As splats are customarily trained: their gradients are tiny, so nothing larger may hide them."""
+
+
+class SelectiveAdam:
+    """State of the optimiser of some tensors, all with a row a splat."""
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        """Begin with averages of nothing, for tensors ``[g ...]`` by name."""
+        self.first = {name: torch.zeros_like(value) for name, value in values.items()}
+        self.second = {name: torch.zeros_like(value) for name, value in values.items()}
+        self.counts = torch.zeros(len(next(iter(values.values()))), dtype=torch.int64)
+
+    @torch.no_grad()
+    def step(
+        self,
+        values: Mapping[str, Float[Tensor, "g ..."]],
+        *,
+        seen: Int[Tensor, " v"],
+        rates: Mapping[str, float],
+        threads: int = 1,
+    ) -> None:
+        """Move the rows ``seen`` against their gradients, in place; a tensor a job of the CPU's threads."""
+        self.counts[seen] += 1
+
+        def one(name: str) -> None:
+            value, slope = values[name], values[name].grad
+            if slope is None:
+                return
+            tensors = value, slope, self.first[name], self.second[name]
+            if value.device.type == "cpu" and value.dtype == torch.float32:
+                flat = (tensor.detach().view(len(tensor), -1).numpy() for tensor in map(_packed, tensors))
+                rows, counts = seen.numpy(), self.counts.numpy()
+                adam_rows(*flat, rows, counts, np.float32(rates[name]), BETAS, np.float32(EPSILON))
+            else:
+                with torch.no_grad():
+                    _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
+
+        if threads == 1:
+            for name in values:
+                one(name)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(one, values))
+
+    def kept(self, rows: Int[Tensor, " k"]) -> None:
+        """Go on with some of the splats, in another order; one that is named twice shares its averages."""
+        for averages in (self.first, self.second):
+            for name, value in averages.items():
+                averages[name] = value[rows]
+        self.counts = self.counts[rows]
+
+    def forget(self, rows: Int[Tensor, " k"]) -> None:
+        """Begin anew for splats that stand for something else now."""
+        for averages in (self.first, self.second):
+            for value in averages.values():
+                value[rows] = 0.0
+        self.counts[rows] = 0
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    """The kernel writes in place, so a copy would be lost."""
+    if not tensor.is_contiguous():
+        raise ValueError("the optimiser needs packed tensors")
+    return tensor
+
+
+def _step_rows(
+    value: Tensor,
+    slope: Tensor,
+    first: Tensor,
+    second: Tensor,
+    *,
+    seen: Int[Tensor, " v"],
+    counts: Int[Tensor, " g"],
+    rate: float,
+) -> None:
+    """The step in torch, on any device and in any precision."""
+    b1, b2 = BETAS
+    taken = counts[seen].to(value).view(-1, *[1] * (value.ndim - 1))
+    first[seen] = b1 * first[seen] + (1.0 - b1) * slope[seen]
+    second[seen] = b2 * second[seen] + (1.0 - b2) * slope[seen].square()
+    mean, spread = first[seen] / (1.0 - b1**taken), second[seen] / (1.0 - b2**taken)
+    value[seen] -= rate * mean / (spread.sqrt() + EPSILON)

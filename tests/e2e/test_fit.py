@@ -1,0 +1,77 @@
+"""``worldgen fit`` as a user meets it: better splats, used by what shows them, until the world changes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from reconstruct.formats import read_ply
+from tests.e2e.verbs import Words, run
+
+
+@pytest.fixture
+def world(walked: Callable[[int], Path], tmp_path: Path) -> Path:
+    """A world of six frames that may be changed."""
+    return Path(shutil.copytree(walked(6), tmp_path / "world"))
+
+
+def exported(world: Path, name: str) -> torch.Tensor:
+    """The colours of what is exported."""
+    assert run("export", world, world.parent / name) == 0
+    return read_ply(world.parent / name).sh
+
+
+def test_a_fit_is_what_export_shows_until_the_world_changes(
+    world: Path, model: Words, capsys: pytest.CaptureFixture[str]
+):
+    first = exported(world, "first.ply")
+    assert run("fit", world, "--steps", 12) == 0
+    said = capsys.readouterr().out
+    assert "splats after 12 steps" in said
+    assert "dB on held-out frames (before: " in said
+    fitted = exported(world, "fitted.ply")
+    assert first.shape == fitted.shape
+    assert not torch.equal(first, fitted)
+    (file,) = (world / "splats").iterdir()
+    assert file.suffix == ".ply"
+    assert run("fly", world, world.parent / "film.mp4", "--seconds", 0.1, "--size", "32x32") == 0
+    assert run("undo", world) == 0
+    assert len(exported(world, "back.ply")) < len(first)
+    assert run("redo", world) == 0
+    assert torch.equal(exported(world, "again.ply"), fitted)
+    assert run("extend", world, "--frames", 1, *model) == 0
+    assert not torch.equal(exported(world, "on.ply")[: len(fitted)], fitted)
+
+
+def test_the_same_seed_fits_the_same_splats(world: Path, tmp_path: Path):
+    other = Path(shutil.copytree(world, tmp_path / "other"))
+    for folder in (world, other):
+        assert run("fit", folder, "--steps", 5) == 0
+    assert torch.equal(exported(world, "a.ply"), exported(other, "b.ply"))
+
+
+def test_a_damaged_fit_is_told_and_fitted_anew(world: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("fit", world, "--steps", 3) == 0
+    (file,) = (world / "splats").iterdir()
+    file.write_bytes(file.read_bytes()[:-7])
+    capsys.readouterr()
+    assert run("export", world, world.parent / "out.ply") == 2
+    assert not (world.parent / "out.ply").exists()
+    assert file.name in capsys.readouterr().err
+    assert run("fit", world, "--steps", 3) == 0
+    assert run("export", world, world.parent / "out.ply") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"), [(("--steps", 0), "at least one step"), (("--quality", "best"), "")]
+)
+def test_senseless_fits_are_refused(
+    world: Path, words: Words, complaint: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run("fit", world, *words) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (world / "splats").exists() or not any((world / "splats").iterdir())
