@@ -49,9 +49,9 @@ class SelectiveAdam:
                 return
             tensors = value, slope, self.first[name], self.second[name]
             if value.device.type == "cpu" and value.dtype == torch.float32:
-                flat = (tensor.detach().view(len(tensor), -1).numpy() for tensor in map(_packed, tensors))
+                x, g, m, v = (part.detach().view(len(part), -1).numpy() for part in map(_packed, tensors))
                 rows, counts = seen.numpy(), self.counts.numpy()
-                adam_rows(*flat, rows, counts, np.float32(rates[name]), BETAS, np.float32(EPSILON))
+                adam_rows(x, g, m, v, rows, counts, np.float32(rates[name]), BETAS, np.float32(EPSILON))
             else:
                 with torch.no_grad():
                     _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
