@@ -10,6 +10,7 @@ import dataclasses
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 from render.cameras import Cameras, resized
 from worldgen.worlds._geometry import build_tree, shape_bounds
@@ -47,7 +48,7 @@ def changed(scene: Scene, cameras: Cameras, *, rng: np.random.Generator) -> Scen
     Returns:
         The scene at another time, or None if the cameras see no single thing.
     """
-    things = _things(scene, resized(cameras, width=LOOK_PX, height=LOOK_PX))
+    things = things_seen(scene, cameras)
     if not things:
         return None
     thing = things[int(rng.integers(len(things)))]
@@ -72,8 +73,9 @@ def shifted(scene: Scene, shape: int, *, x: float, z: float) -> Scene:
     return _rebuilt(scene, rows, scene.world.faces)
 
 
-def _things(scene: Scene, cameras: Cameras) -> list[int]:
-    world = scene.world
+def things_seen(scene: Scene, cameras: Cameras) -> list[int]:
+    """Rows of the shapes that could be changed: things, large enough in the pictures of ``cameras``."""
+    cameras, world = resized(cameras, width=LOOK_PX, height=LOOK_PX), scene.world
     seen = shapes_seen(scene, cameras)
     counts = np.bincount(seen[seen >= 0], minlength=len(world.shapes)) / seen.size
     is_fit = (counts >= SHARES[0]) & (counts <= SHARES[1])
@@ -81,6 +83,12 @@ def _things(scene: Scene, cameras: Cameras) -> list[int]:
     glows = world.materials[:, 9:12].max(axis=1) > 0.0
     is_fit &= ~glows[world.faces[:, :, 0]].any(axis=1)  # the light of a lamp would stay behind
     return np.flatnonzero(is_fit).tolist()
+
+
+def bounds_of(scene: Scene, shape: int) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+    """Lowest and highest corner of the box around a shape, metres."""
+    low, high = shape_bounds(scene.world.shapes[[shape]])[0].reshape(2, 3)
+    return low, high
 
 
 def _rebuilt(scene: Scene, shapes: np.ndarray, faces: np.ndarray) -> Scene:
