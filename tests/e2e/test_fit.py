@@ -33,9 +33,13 @@ def test_a_fit_is_what_export_shows_until_the_world_changes(
     said = capsys.readouterr().out
     assert "splats after 12 steps" in said
     assert "dB on held-out frames (before: " in said
+    assert "left out " in said
     fitted = exported(world, "fitted.ply")
-    assert first.shape == fitted.shape
-    assert not torch.equal(first, fitted)
+    assert 0 < len(fitted) <= len(first)
+    assert not torch.equal(first[: len(fitted)], fitted)
+    assert run("export", world, world.parent / "few.ply", "--max-splats", 50) == 0
+    assert len(read_ply(world.parent / "few.ply")) == 50
+    assert run("export", world, world.parent / "none.ply", "--max-splats", 0) == 2
     (file,) = (world / "splats").iterdir()
     assert file.suffix == ".ply"
     assert run("fly", world, world.parent / "film.mp4", "--seconds", 0.1, "--size", "32x32") == 0

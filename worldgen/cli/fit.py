@@ -11,6 +11,8 @@ import tyro
 if TYPE_CHECKING:
     from memory.world import World
     from reconstruct.fit import Fit as Fitting
+    from render.frames import Frames
+    from render.gaussians import Gaussians
 
 MAX_FRAMES = 400
 """Frames that a fit learns from; of longer worlds an even choice is taken, so that memory is bounded."""
@@ -39,6 +41,9 @@ class Fit:
 
     seed: int = 0
     """Order of the frames; the same seed gives the same splats."""
+
+    clean: bool = True
+    """Leave out splats that no frame sees, that float before surfaces, or that are larger than things are."""
 
     def run(self) -> int:
         import dataclasses
@@ -69,12 +74,13 @@ class Fit:
             if fit.resume(checkpoint):
                 print(f"going on from step {fit.steps:,}")  # noqa: T201
             before = self._finish(fit, checkpoint)
-            keep_fitted(world, fit.best)
+            splats = self._cleaned(fit.best, frames, scale=world.scene.scale) if self.clean else fit.best
+            keep_fitted(world, splats)
             checkpoint.unlink(missing_ok=True)
             gain = "" if before is None else f" (before: {before:.2f} dB)"
             judged = "held-out frames" if fit.held_out else "its own frames"
             print(  # noqa: T201
-                f"{fitted_file(world)}: {len(fit.best):,} splats after {fit.steps:,} steps, "
+                f"{fitted_file(world)}: {len(splats):,} splats after {fit.steps:,} steps, "
                 f"{fit.best_score:.2f} dB on {judged}{gain}"
             )
         return 0
@@ -94,6 +100,16 @@ class Fit:
             kept = f"; the same command goes on from step {fit.saved:,}" if fit.saved else ""
             raise type(stop)(f"interrupted at step {fit.steps:,}{kept}") from None
         return before
+
+    def _cleaned(self, splats: Gaussians, frames: Frames, *, scale: float) -> Gaussians:
+        from reconstruct.hygiene import cleaned
+
+        found = cleaned(splats, frames, scale=scale)
+        print(  # noqa: T201
+            f"left out {found.removed:,} splats: {found.invisible:,} that no frame sees, {found.floating:,} "
+            f"before surfaces, {found.oversized:,} too large"
+        )
+        return found.splats
 
 
 def _even(world: World) -> list[int]:

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from render.cameras import Cameras, resized
 from worldgen.worlds._geometry import build_tree, shape_bounds
-from worldgen.worlds._light import UNKNOWN
+from worldgen.worlds._light import UNKNOWN, World
+from worldgen.worlds._mesh import MeshWorld
 from worldgen.worlds.renderer import shapes_seen
 from worldgen.worlds.scene import Scene, clearance
 
@@ -62,21 +63,28 @@ def changed(scene: Scene, cameras: Cameras, *, rng: np.random.Generator) -> Scen
 
 def without(scene: Scene, shape: int) -> Scene:
     """The scene without the shape of this row."""
-    kept = np.arange(len(scene.world.shapes)) != shape
-    return _rebuilt(scene, scene.world.shapes[kept], scene.world.faces[kept])
+    world = _of_shapes(scene)
+    kept = np.arange(len(world.shapes)) != shape
+    return _rebuilt(scene, world.shapes[kept], world.faces[kept])
 
 
 def shifted(scene: Scene, shape: int, *, x: float, z: float) -> Scene:
     """The scene with the shape of this row elsewhere, by ``x`` and ``z`` metres."""
-    rows = scene.world.shapes.copy()
+    world = _of_shapes(scene)
+    rows = world.shapes.copy()
     rows[shape, [0, 2]] += (x, z)
-    return _rebuilt(scene, rows, scene.world.faces)
+    return _rebuilt(scene, rows, world.faces)
 
 
 def things_seen(scene: Scene, cameras: Cameras) -> list[int]:
-    """Rows of the shapes that could be changed: things, large enough in the pictures of ``cameras``."""
-    cameras, world = resized(cameras, width=LOOK_PX, height=LOOK_PX), scene.world
-    seen = shapes_seen(scene, cameras)
+    """Rows of the shapes that could be changed: things, large enough in the pictures of ``cameras``.
+
+    Places of triangles have none: nothing says which triangles are a thing.
+    """
+    if isinstance(scene.world, MeshWorld):
+        return []
+    world = scene.world
+    seen = shapes_seen(scene, resized(cameras, width=LOOK_PX, height=LOOK_PX))
     counts = np.bincount(seen[seen >= 0], minlength=len(world.shapes)) / seen.size
     is_fit = (counts >= SHARES[0]) & (counts <= SHARES[1])
     is_fit &= world.shapes[:, 3:6].max(axis=1) <= LARGEST_HALF_M
@@ -87,17 +95,24 @@ def things_seen(scene: Scene, cameras: Cameras) -> list[int]:
 
 def bounds_of(scene: Scene, shape: int) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Lowest and highest corner of the box around a shape, metres."""
-    low, high = shape_bounds(scene.world.shapes[[shape]])[0].reshape(2, 3)
+    low, high = shape_bounds(_of_shapes(scene).shapes[[shape]])[0].reshape(2, 3)
     return low, high
+
+
+def _of_shapes(scene: Scene) -> World:
+    if isinstance(scene.world, MeshWorld):
+        raise ValueError("a place of triangles has no shapes to change")
+    return scene.world
 
 
 def _rebuilt(scene: Scene, shapes: np.ndarray, faces: np.ndarray) -> Scene:
     nodes, links, order = build_tree(shape_bounds(shapes))
-    world = scene.world._replace(
+    world = _of_shapes(scene)
+    world = world._replace(
         shapes=shapes[order],
         nodes=nodes,
         links=links,
         faces=np.ascontiguousarray(faces[order]),
-        light=np.full_like(scene.world.light, UNKNOWN),
+        light=np.full_like(world.light, UNKNOWN),
     )
     return dataclasses.replace(scene, world=world)

@@ -106,3 +106,11 @@ def test_where_no_thing_is_seen_nothing_changes(scene: Scene, cameras: Cameras):
     up[0, 1, 3] = -50.0  # above everything, looking up
     sky = Cameras(c2w=up, K=cameras.K[:1], width=cameras.width, height=cameras.height)
     assert changed(scene, sky, rng=np.random.default_rng(0)) is None
+
+
+def test_places_of_triangles_have_no_things_to_change():
+    place = random_scene(3, kinds={"warehouse": 1.0})
+    walk = random_walk_cameras(place, n=2, seed=1, width=24, height=24)
+    assert changed(place, walk, rng=np.random.default_rng(0)) is None
+    with pytest.raises(ValueError, match="no shapes to change"):
+        without(place, 0)
