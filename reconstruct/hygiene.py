@@ -10,10 +10,11 @@ by it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from render.cameras import Cameras
@@ -28,11 +29,17 @@ LEAST_SEEN = 0.1
 FLOATS = 1.25
 """A splat floats in a frame if what the frame knows behind it is this many times as far."""
 
+SHARPNESS = 8
+"""Power in which inverse depths under a splat are averaged; high, so that the nearest one decides."""
+
 MOSTLY = 0.5
 """Share of its weight in which a splat floats before it is taken for one that does."""
 
 LARGEST = 0.5
 """Standard deviation, in the world's scale, above which a splat is no part of a surface."""
+
+CURVE_BITS = 16
+"""A side of the cube around the world is cut into 2 to the power of so many cells."""
 
 MAX_LOSS_DB = 0.1
 """What frames that were given may lose on average by any one kind of cleaning."""
@@ -90,9 +97,11 @@ def cleaned(splats: Gaussians, frames: Frames, *, scale: float, threads: int | N
 
 
 def thinned(splats: Gaussians, most: int) -> Gaussians:
-    """At most so many splats: those that cover most of what they are near, in their order.
+    """At most so many splats, evenly chosen all over the world, wide enough to cover as much.
 
-    What is left grows so that together they cover as much as all did.
+
+    Splats are put in the order of a space-filling curve; of every stretch of it one stays, and grows along the
+    surface by the root of how many it stands for.
 
     Raises:
         ValueError: if there should be none.
@@ -101,11 +110,22 @@ def thinned(splats: Gaussians, most: int) -> Gaussians:
         raise ValueError(f"at least one splat is to stay, got {most}")
     if len(splats) <= most:
         return splats
-    areas = splats.scales.sort(dim=1, descending=True).values[:, :2].prod(dim=1) * splats.opacities
-    kept = areas.argsort(descending=True, stable=True)[:most].sort().values
-    share = float(areas[kept].sum() / areas.sum())
-    few = splats[kept]
-    return dataclasses.replace(few, log_scales=few.log_scales - 0.5 * torch.tensor(share).log())
+    places = ((torch.arange(most, dtype=torch.float64) + 0.5) * (len(splats) / most)).long()
+    few = splats[_curve(splats.means)[places].sort().values]
+    thinnest = few.log_scales.argmin(dim=1, keepdim=True)
+    wider = few.log_scales + 0.5 * math.log(len(splats) / most)
+    return dataclasses.replace(few, log_scales=wider.scatter(1, thinnest, few.log_scales.gather(1, thinnest)))
+
+
+def _curve(means: Float[Tensor, "g 3"]) -> Int[Tensor, " g"]:
+    """Rows in Morton order: neighbours along it are near each other."""
+    low, high = means.amin(dim=0), means.amax(dim=0)
+    cells = ((means - low) / (high - low).amax().clamp_min(1e-12) * ((1 << CURVE_BITS) - 1)).long()
+    keys = torch.zeros(len(means), dtype=torch.int64)
+    for bit in range(CURVE_BITS):
+        for axis in range(3):
+            keys |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return keys.argsort(stable=True)
 
 
 def _judged(
@@ -113,11 +133,13 @@ def _judged(
 ) -> tuple[Float[Tensor, " g"], Float[Tensor, " g"]]:
     """Weight of every splat in one frame, in pixels, and what of it floats before a known surface."""
     known = (frame.valid & (frame.confidence > 0)).float()
-    inverse = torch.where(frame.valid, 1.0 / frame.depth.clamp_min(1e-6), 0.0)
-    images = torch.cat([torch.ones_like(known), known, known * inverse], dim=-1)
+    middle = frame.depth[frame.valid].median() if frame.valid.any() else torch.tensor(1.0)
+    inverse = torch.where(frame.valid, middle / frame.depth.clamp_min(1e-6), 0.0)
+    images = torch.cat([torch.ones_like(known), known, known * inverse.pow(SHARPNESS)], dim=-1)
     weight, surface, nearness = _under(splats, frame.cameras, images, threads=threads).unbind(-1)
     depth = (splats.means @ frame.cameras.w2c[0, :3, :3].mT + frame.cameras.w2c[0, :3, 3])[:, 2]
-    behind = surface / nearness.clamp_min(1e-12)
+    # Nearly the nearest surface under the splat: one beside an edge covers much of what is far behind it.
+    behind = middle * (surface / nearness.clamp_min(1e-12)).pow(1.0 / SHARPNESS)
     floats = (surface > 0) & (depth > 0) & (behind > FLOATS * depth)
     return weight, torch.where(floats, surface, 0.0)
 

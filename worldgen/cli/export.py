@@ -20,7 +20,7 @@ class Export:
     """File to write."""
 
     max_splats: int | None = None
-    """At most so many splats, the largest ones, grown to cover as much; all where not given."""
+    """At most so many splats, evenly chosen and grown to cover as much; all where not given."""
 
     def run(self) -> int:
         from memory.restore import restored_cache
