@@ -99,9 +99,8 @@ def cleaned(splats: Gaussians, frames: Frames, *, scale: float, threads: int | N
 def thinned(splats: Gaussians, most: int) -> Gaussians:
     """At most so many splats, evenly chosen all over the world, wide enough to cover as much.
 
-
-    Splats are put in the order of a space-filling curve; of every stretch of it one stays, and grows along the
-    surface by the root of how many it stands for.
+    Splats are put in the order of a space-filling curve; of every stretch of it one stays, and grows along
+    the surface by the root of how many it stands for.
 
     Raises:
         ValueError: if there should be none.
