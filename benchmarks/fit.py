@@ -5,6 +5,18 @@ faster than in torch; a preview of a world of 48 frames at 128x128 takes less th
 more than 2 dB on frames that it never saw. Run from the root of the repository: ``python -m benchmarks.fit
 [--twin]``; ``--twin`` takes a minute and 2 GB more. Milliseconds are CPU time of one thread, medians, in
 turns; the preview is wall time on all cores, so let nothing else run.
+
+Quiet machine, 2 shared virtual cores of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1; forward is
+also part of both, and the twin was 40 times slower in another run:
+
+    one view       forward     both     loss  torch's     adam  step ms  steps/s
+      50k 256x256     22.9     77.0      5.9     33.2     15.3     98.2     10.2
+     200k 640x480    107.8    325.4     28.7    160.0     64.7    418.8      2.4
+
+    world   splats  before   after   gain      s
+        0   97,519   25.49   31.36   5.86   11.9
+        1   86,529   25.53   30.19   4.66   10.3
+        2   98,238   19.75   26.49   6.74   12.8
 """
 
 from __future__ import annotations

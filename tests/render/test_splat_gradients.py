@@ -191,6 +191,7 @@ def test_a_broken_gaussian_has_no_slopes_and_spoils_none(name: str):
     assert not own["means"][7].any()
 
 
+@pytest.mark.slow
 def test_slopes_of_fifty_thousand_gaussians_in_one_tile_add_up():
     count = 50_000  # of unlike colours: where all are alike, what is in front and what is behind cancel
     means = torch.tensor([[0.0, 0.0, 2.0]]).repeat(count, 1)

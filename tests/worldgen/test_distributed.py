@@ -121,6 +121,7 @@ def test_two_ranks_end_as_one_process(alone: tuple[Path, list[Step]], tmp_path: 
 
 
 @needs_fork
+@pytest.mark.slow
 def test_two_ranks_of_which_one_has_the_long_steps_end_as_one_process(tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
     two.mkdir()

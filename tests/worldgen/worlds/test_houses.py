@@ -26,7 +26,7 @@ def of_kind(kind: str, seed: int) -> Scene:
     return random_scene(seed, kinds={kind: 1.0})
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", [pytest.param("house", marks=pytest.mark.slow), "warehouse"])
 def test_one_seed_gives_one_place_bit_for_bit(kind: str):
     first, second = of_kind(kind, 7), of_kind(kind, 7)
     for a, b in zip(first.world, second.world, strict=True):
