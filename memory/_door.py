@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from memory import _tables
+from memory._index import Index
 from memory._png import MAX_SIDE
-from memory._records import FrameRecord, WorldError
+from memory._records import Chunk, FrameRecord, WorldError
 from memory._rows import stored_cameras
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
@@ -64,3 +66,17 @@ def check_frames(frames: Frames) -> None:
             checked_frames(frames[[index]])
         except ValueError as error:
             raise WorldError(f"frame {index} of a chunk cannot be used ({error}); correct it") from error
+
+
+def check_progress(index: Index, chunk: Chunk) -> None:
+    """Refuse a chunk that does not go on where its path stands."""
+    count = len(chunk.frame_ids)
+    done, cameras = 0, count
+    if chunk.path is not None:
+        done, cameras = _tables.path_progress(index, chunk.path, head=chunk.parent)
+    if chunk.path_start != done or done + count > cameras:
+        raise WorldError(
+            f"path {chunk.path} has {done} of {cameras} cameras done, so a chunk has up to "
+            f"{cameras - done} frames from {done} on, got {count} from {chunk.path_start}; "
+            "go on from pending().done"
+        )

@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import Any, final
 
 from memory import _folder, _tables
-from memory._blobs import FRAMES_FOLDER, damage, frames_of, quantised, read_pictures, stale_files, sweep_blobs
-from memory._door import cameras_of, check_cameras, check_frames
+from memory._blobs import FRAMES_FOLDER, frames_of, quantised, read_pictures, stale_files, sweep_blobs
+from memory._door import cameras_of, check_cameras, check_frames, check_progress
+from memory._faults import faults_of
 from memory._index import NAME, Index
 from memory._records import (
     DISK_TROUBLE,
@@ -45,7 +46,6 @@ from memory._surfaces import (
     read_surface,
     source_of,
     storable,
-    surface_damage,
     sweep_surfaces,
 )
 from memory._tree import Tree
@@ -275,7 +275,7 @@ class World:
                 path=path,
                 path_start=path_start,
             )
-            self._check_progress(chunk)
+            check_progress(self._index, chunk)
             return self._store.keep(chunk, frames)
 
     def place(self, points: Points, *, settings: dict[str, Any]) -> tuple[Chunk, Points]:
@@ -373,17 +373,7 @@ class World:
 
     def verify(self) -> list[str]:
         """What is wrong with the files of the world, a sentence each; nothing if all is well."""
-        faults = [f"world.db is damaged: {fault}" for fault in self._index.faults()]
-        for table, number, other, _ in self._index.rows("PRAGMA foreign_key_check"):
-            faults.append(f"world.db is damaged: row {number} of {table} names a missing row of {other}")
-        try:
-            for record in _tables.all_frames(self._index):
-                faults.extend(damage(self.path, record))
-            for edit in _tables.all_edits(self._index):
-                faults.extend(surface_damage(self.path, edit))
-        except WorldError as error:
-            faults.append(str(error))
-        return faults
+        return faults_of(self.path, self._index)
 
     def _records(self, ids: Sequence[int] | None) -> list[FrameRecord]:
         """The records of frames, by default of those at the head, of one moment."""
@@ -397,18 +387,6 @@ class World:
             return _tables.frame_records(self._index, wanted)
 
         return self._index.read(found)
-
-    def _check_progress(self, chunk: Chunk) -> None:
-        count = len(chunk.frame_ids)
-        done, cameras = 0, count
-        if chunk.path is not None:
-            done, cameras = _tables.path_progress(self._index, chunk.path, head=chunk.parent)
-        if chunk.path_start != done or done + count > cameras:
-            raise WorldError(
-                f"path {chunk.path} has {done} of {cameras} cameras done, so a chunk has up to "
-                f"{cameras - done} frames from {done} on, got {count} from {chunk.path_start}; "
-                "go on from pending().done"
-            )
 
 
 def _now() -> str:
