@@ -110,7 +110,7 @@ class Fit:
         Raises:
             ValueError: if there is nothing to fit, or nothing to learn from.
         """
-        self.learned = [i for i in range(len(frames)) if i not in set(held_out)]
+        self.learned = sorted(set(range(len(frames))) - set(held_out))
         if not len(start) or not self.learned:
             raise ValueError(
                 f"a fit needs splats and frames to learn from, got {len(start)} and {len(self.learned)}"

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader, Subset
 
 from render.cameras import checked as checked_cameras
 from render.frames import checked
+from tests.oracles.places import assert_made_again, of_kind
 from worldgen.training.clips import Clip, Clips, collated
-from worldgen.worlds import Scene, clearance, random_scene, random_walk_cameras, render
+from worldgen.worlds import clearance, random_walk_cameras, render
 from worldgen.worlds.mesh_files import surfaces
 from worldgen.worlds.paths import MIN_CLEARANCE_M
 from worldgen.worlds.queries import follow, nearest
@@ -22,20 +23,9 @@ PLACES = ("house", "warehouse")
 CASES = [(kind, seed) for kind in PLACES for seed in range(3)]
 
 
-def of_kind(kind: str, seed: int) -> Scene:
-    return random_scene(seed, kinds={kind: 1.0})
-
-
 @pytest.mark.parametrize("kind", [pytest.param("house", marks=pytest.mark.slow), "warehouse"])
 def test_one_seed_gives_one_place_bit_for_bit(kind: str):
-    first, second = of_kind(kind, 7), of_kind(kind, 7)
-    for a, b in zip(first.world, second.world, strict=True):
-        np.testing.assert_array_equal(a, b)
-    cameras = [random_walk_cameras(scene, n=2, seed=5, width=40, height=48) for scene in (first, second)]
-    frames = [render(first, cameras[0]), render(second, cameras[1], threads=2)]
-    assert torch.equal(cameras[0].c2w, cameras[1].c2w)
-    assert torch.equal(frames[0].rgb, frames[1].rgb)
-    assert torch.equal(frames[0].depth, frames[1].depth)
+    assert_made_again(kind)
 
 
 @pytest.mark.parametrize("kind", PLACES)

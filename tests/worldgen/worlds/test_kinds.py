@@ -10,8 +10,9 @@ import torch
 
 from render.cameras import checked as checked_cameras
 from render.frames import checked
+from tests.oracles.places import assert_made_again, of_kind
 from worldgen.training.clips import Clip, Clips
-from worldgen.worlds import DEFAULT_KINDS, KINDS, Scene, clearance, random_scene, random_walk_cameras, render
+from worldgen.worlds import DEFAULT_KINDS, KINDS, clearance, random_scene, random_walk_cameras, render
 from worldgen.worlds._geometry import shape_bounds
 from worldgen.worlds._raster import DOME_NEAR
 from worldgen.worlds.layout import chosen_kind
@@ -31,10 +32,6 @@ KNOWN = (
     (3_000_000_004, "courtyard", 173, 2901.79494, 779.63129),
 )
 """Seed, kind, number of shapes, sums of their sizes and of their materials, from before there were kinds."""
-
-
-def of_kind(kind: str, seed: int) -> Scene:
-    return random_scene(seed, kinds={kind: 1.0})
 
 
 @pytest.mark.parametrize(("seed", "kind", "count", "sizes", "looks"), KNOWN)
@@ -88,14 +85,7 @@ def test_weights_that_choose_nothing_are_refused(kinds: dict[str, float], compla
 
 @pytest.mark.parametrize("kind", NEW_KINDS)
 def test_one_seed_gives_one_place_bit_for_bit(kind: str):
-    first, second = of_kind(kind, 7), of_kind(kind, 7)
-    for a, b in zip(first.world, second.world, strict=True):
-        np.testing.assert_array_equal(a, b)
-    cameras = [random_walk_cameras(scene, n=2, seed=5, width=40, height=32) for scene in (first, second)]
-    frames = [render(first, cameras[0]), render(second, cameras[1], threads=2)]
-    assert torch.equal(cameras[0].c2w, cameras[1].c2w)
-    assert torch.equal(frames[0].rgb, frames[1].rgb)
-    assert torch.equal(frames[0].depth, frames[1].depth)
+    assert_made_again(kind)
 
 
 @pytest.mark.parametrize(("kind", "seed"), CASES)
