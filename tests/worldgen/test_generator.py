@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from worldgen.depth import PRIOR, range_of
 from worldgen.generator import REMEMBERED_FRAMES, Generator, RGBDGenerator
 from worldgen.model.attention import views_of
 from worldgen.model.trunk import Recall
-from worldgen.model.weights import MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
+from worldgen.model.weights import HEADER, MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
 from worldgen.sampling.overlap import Overlap
 from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
@@ -60,6 +61,19 @@ def test_saving_leaves_one_file_and_reading_it_changes_nothing(weights: Path, tm
     assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
 
 
+def test_equal_weights_are_equal_files(weights: Path, tmp_path: Path):
+    model, size = load_model(weights)
+    for number in range(8):
+        save_model(model, tmp_path / f"{number}.safetensors", size=size)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_weights_with_an_entry_for_every_fact_are_read(weights: Path, tmp_path: Path):
+    entries = facts_of(weights)
+    save_file(load_file(weights), tmp_path / "old.safetensors", entries)
+    assert load_model(tmp_path / "old.safetensors")[0].config == load_model(weights)[0].config
+
+
 def test_weights_that_do_not_say_how_they_see_cameras_see_them_by_projections(weights: Path, tmp_path: Path):
     path = broken(weights, tmp_path / "old.safetensors", header={"cameras": ""})
     assert load_model(path)[0].config == load_model(weights)[0].config
@@ -73,8 +87,7 @@ def test_weights_say_whether_they_are_told_how_long_a_step_is(weights: Path, sho
     assert expected is not None
     assert model.embed_step is not None
     assert torch.equal(model.embed_step.table.bfloat16(), expected.table.bfloat16())
-    with safe_open(weights, framework="pt") as file:
-        assert "shortcut" not in file.metadata()  # files of flow models are what they were
+    assert "shortcut" not in facts_of(weights)  # files of flow models are what they were
     for path, claim in ((weights, "true"), (shortcut, "false"), (shortcut, "yes")):
         wrong = broken(path, tmp_path / "wrong.safetensors", header={"shortcut": claim})
         with pytest.raises(ValueError, match="does not hold weights of this model"):
@@ -83,11 +96,16 @@ def test_weights_say_whether_they_are_told_how_long_a_step_is(weights: Path, sho
 
 def broken(weights: Path, path: Path, *, drop: str = "", header: dict[str, str] | None = None) -> Path:
     """A copy of the weights that lacks a tensor or has other entries in its header ("" removes one)."""
-    with safe_open(weights, framework="pt") as file:
-        entries = {**file.metadata(), **(header or {})}
+    entries = {key: value for key, value in {**facts_of(weights), **(header or {})}.items() if value}
     tensors = {name: tensor for name, tensor in load_file(weights).items() if name != drop}
-    save_file(tensors, path, {key: value for key, value in entries.items() if value})
+    save_file(tensors, path, {HEADER: json.dumps(entries)})
     return path
+
+
+def facts_of(weights: Path) -> dict[str, str]:
+    """What the header of weights says of their model."""
+    with safe_open(weights, framework="pt") as file:
+        return json.loads(file.metadata()[HEADER])
 
 
 @pytest.mark.parametrize(
@@ -116,12 +134,14 @@ def test_weights_with_a_wrong_header_are_refused(weights: Path, tmp_path: Path, 
 
 
 def test_files_that_are_no_weights_are_refused(weights: Path, tmp_path: Path):
-    text, cut, bare = (tmp_path / f"{name}.safetensors" for name in ("text", "cut", "bare"))
+    names = ("text", "cut", "bare", "listed")
+    text, cut, bare, listed = (tmp_path / f"{name}.safetensors" for name in names)
     text.write_text("these are not the weights you are looking for")
     cut.write_bytes(weights.read_bytes()[:2000])
     save_file(load_file(weights), bare)
+    save_file(load_file(weights), listed, {HEADER: "[1, 2]"})
     lacking = broken(weights, tmp_path / "lacking.safetensors", drop="stem.weight")
-    for path in (text, cut, bare, lacking):
+    for path in (text, cut, bare, listed, lacking):
         with pytest.raises(ValueError, match="does not hold weights of this model"):
             load_model(path)
 

@@ -5,6 +5,7 @@ Room: worldgen. Files may come from anywhere: nothing in one is believed before 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -15,6 +16,9 @@ from worldgen.model.rgbd import ModelConfig, RGBDModel
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 DEFAULT_WEIGHTS = "tiny"
+HEADER = "worldgen"
+"""The entry of a file's header that says what model it holds; files of old have an entry for every fact."""
+
 MAX_WEIGHTS_BYTES = 1 << 30
 CPU = torch.device("cpu")
 
@@ -47,7 +51,8 @@ def save_model(model: RGBDModel, path: Path, *, size: int) -> None:
         header["shortcut"] = "true"
     tensors = {name: tensor.bfloat16().contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, header)
+    # one entry, because the library writes several in no particular order, and a checksum names a model
+    save_file(tensors, temporary, {HEADER: json.dumps(header)})
     temporary.chmod(0o644)  # the library writes it for its owner alone
     temporary.replace(path)
 
@@ -60,8 +65,9 @@ def load_model(path: Path, *, device: torch.device = CPU) -> tuple[RGBDModel, in
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            entries = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(entries[HEADER]) if HEADER in entries else entries
         config = ModelConfig(
             name=header["name"],
             levels=tuple(int(level) for level in header["levels"].split(",")),
@@ -75,7 +81,7 @@ def load_model(path: Path, *, device: torch.device = CPU) -> tuple[RGBDModel, in
             model = RGBDModel(config)  # no memory yet: a header may claim any size
         model.load_state_dict(tensors, assign=True)
         size = int(header["size"])
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} does not hold weights of this model: {reason}") from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
