@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 from jaxtyping import Float
 from mesh_light import Emitter
-from mesh_places import Place, starts
+from mesh_places import Hung, Place, starts
 from mesh_soup import Scan, Soup
 
 from worldgen.worlds.mesh_files import Source
@@ -23,13 +24,14 @@ SUN_SPREAD = 0.012
 
 AROUND = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
 HUNG_RADIUS_M = 0.15
+DOME_SAMPLES = 128
 
 
 def emitters_of(scan: Scan, panes: Soup, place: Place) -> list[tuple[Source, Emitter]]:
     """All sources: lamps with bodies first, in the order of ``place.lamps``."""
     found = [_lamp(scan, beginnings) for beginnings in place.lamps]
-    found += [_hung(np.array(at)) for at in place.hung]
-    found += _skies(scan, panes)
+    found += [_hung(hung) for hung in place.hung]
+    found += [_dome()] if place.is_open else _skies(scan, panes)
     return found + [_sun(azimuth, height) for azimuth, height in place.suns]
 
 
@@ -62,8 +64,21 @@ def _lamp(scan: Scan, beginnings: tuple[str, ...]) -> tuple[Source, Emitter]:
     return _pair("lamp", rows.mean(axis=0), rows, weight=1.0 / len(rows), body_m=body)
 
 
-def _hung(at: Float[np.ndarray, " 3"]) -> tuple[Source, Emitter]:
-    return _pair("lamp", at, at + HUNG_RADIUS_M * AROUND, weight=1.0 / len(AROUND))
+def _hung(hung: Hung) -> tuple[Source, Emitter]:
+    """Lamps of equal strength; each by itself is as bright as one lamp alone."""
+    middles = np.array(hung.at)
+    rows = (middles[:, None] + HUNG_RADIUS_M * AROUND).reshape(-1, 3)
+    return _pair("lamp", middles.mean(axis=0), rows, weight=1.0 / len(AROUND), body_m=hung.body_m)
+
+
+def _dome() -> tuple[Source, Emitter]:
+    """The whole sky, of radiance 1: directions evenly spread over the upper half of a sphere."""
+    rise = (np.arange(DOME_SAMPLES) + 0.5) / DOME_SAMPLES
+    turn = np.arange(DOME_SAMPLES) * (math.pi * (3.0 - math.sqrt(5.0)))
+    level = np.sqrt(1.0 - rise**2)
+    rows = np.stack([level * np.cos(turn), -rise, level * np.sin(turn)], axis=1)
+    source, emitter = _pair("sky", np.array([0.0, -1.0, 0.0]), rows, weight=2.0 / DOME_SAMPLES)
+    return source, dataclasses.replace(emitter, is_sun=True)
 
 
 def _skies(scan: Scan, panes: Soup) -> list[tuple[Source, Emitter]]:

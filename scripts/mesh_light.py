@@ -28,9 +28,6 @@ LIFT_M = 4e-3
 INSET_M = 0.03
 """How far points of light at the rim of a surface are drawn in."""
 
-CRAMPED_M = 0.06
-"""Points that see no farther than this, in the mean, are wedged in between things that nobody sees."""
-
 SOFTEST_M2 = 0.15
 """Keeps a lamp's light finite beside it, as in ``_light``."""
 
@@ -40,6 +37,7 @@ class Emitter:
     """Samples of one source: points with normals for lamps and panes, directions for a sun."""
 
     is_sun: bool
+    """Whether ``at`` holds directions."""
     at: Float[np.ndarray, "r 3"]
     normals: Float[np.ndarray, "r 3"]
     """Of panes; zero for lamps, which shine all round."""
@@ -170,18 +168,24 @@ def baked(
     normals: Float[np.ndarray, "p 3"],
     emitters: tuple[Emitter, ...],
     albedo: Float[np.ndarray, " t"],
+    *,
+    cramped_m: float,
+    well_wound: bool,
 ) -> Float[np.ndarray, "p s"]:
-    """Light of every source at every point; points inside things take that of their neighbours."""
+    """Light of every source at every point; points inside things take that of their neighbours.
+
+    So do points that see no farther than ``cramped_m`` in the mean: they are wedged in between things. Where
+    triangles are not ``well_wound``, a sheet that is seen from behind is lit from behind.
+    """
     tree = (world.corners, world.nodes, world.links)
     rays = hemisphere(GATHER_RAYS)
     hits = np.empty((len(points), GATHER_RAYS), np.int32)
     places = np.zeros((len(points), GATHER_RAYS, 2), np.float32)
     backs, far = _gather(*tree, points + LIFT_M * normals, normals, rays, hits, places)
-    # a sheet that is seen from behind is lit from behind
     few = rays[::8]
     spare = (np.empty((len(points), len(few)), np.int32), np.empty((len(points), len(few), 2), np.float32))
     _, behind = _gather(*tree, points - LIFT_M * normals, -normals, few, *spare)
-    turned = (far < 0.25 * behind) & (backs > 0.5)
+    turned = (far < 0.25 * behind) & (backs > 0.5) & (not well_wound)
     normals = np.where(turned[:, None], -normals, normals)
     again = np.flatnonzero(turned)
     part_hits, part_places = hits[again], places[again]
@@ -194,7 +198,7 @@ def baked(
         for one in emitters
     ]
     direct = np.stack(columns, axis=1)
-    valid = (backs < 0.5) & (far > CRAMPED_M)
+    valid = (backs < 0.5) & (far > cramped_m)
     healed = _healing(points, normals, valid)
     direct = healed(direct)
     light = direct

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import trimesh
@@ -56,9 +55,8 @@ class Scan:
     """One for every look."""
 
 
-def read(path: Path) -> Scan:
-    """All pieces of a scene but those whose textures have holes."""
-    scene = trimesh.load_scene(path)
+def read(scene: trimesh.Scene) -> Scan:
+    """All pieces of a glTF scene but those whose textures have holes."""
     pieces: list[str] = []
     looks: dict[tuple[bytes, int], int] = {}
     pictures: list[Image.Image] = []
@@ -77,13 +75,15 @@ def read(path: Path) -> Scan:
             pictures.append(picture)
         turn = AXES @ transform[:3, :3]
         points = mesh.vertices @ turn.T + AXES @ transform[:3, 3]
+        normals = mesh.vertex_normals @ turn.T
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         uvs = mesh.visual.uv if mesh.visual.uv is not None else np.zeros((len(points), 2))
         uvs = np.stack([uvs[:, 0], 1.0 - uvs[:, 1]], axis=1)
         count = len(mesh.faces)
         soup = Soup(
             points=points[mesh.faces],
             uvs=uvs[mesh.faces],
-            normals=(mesh.vertex_normals @ turn.T)[mesh.faces],
+            normals=normals[mesh.faces],
             looks=np.full(count, looks[key]),
             pieces=np.full(count, pieces.index(piece)),
         )

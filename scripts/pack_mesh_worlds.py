@@ -1,9 +1,12 @@
-"""Make the models of real places that ship with procedural worlds, light included.
+"""Make the models of places that ship with procedural worlds, light included.
 
-    python scripts/pack_mesh_worlds.py SMALL_HOUSE.glb SMALL_WAREHOUSE.glb
+    python scripts/pack_mesh_worlds.py house SMALL_HOUSE.glb
+    python scripts/pack_mesh_worlds.py warehouse SMALL_WAREHOUSE.glb
+    python scripts/pack_mesh_worlds.py flat KAYKIT_FURNITURE_FOLDER
+    python scripts/pack_mesh_worlds.py town KAYKIT_CITY_FOLDER
 
-Writes ``worldgen/worlds/meshes/house.mesh`` and ``warehouse.mesh``; takes some minutes, most of them for
-light. The panes of windows are taken out, so that the sky is seen and shines in.
+Writes ``worldgen/worlds/meshes/NAME.mesh``; takes some minutes, most of them for light. The panes of windows
+are taken out, so that the sky is seen and shines in.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import kaykit_scenes
 import mesh_light
 import mesh_soup
 import numpy as np
+import trimesh
 from jaxtyping import Float, Int
 from mesh_emitters import emitters_of
-from mesh_places import HOUSE, WAREHOUSE, Place, starts
+from mesh_places import FLAT, HOUSE, TOWN, WAREHOUSE, Place, starts
 from PIL import Image
 from scipy import ndimage
 from scipy.sparse import csgraph
@@ -32,16 +37,20 @@ from worldgen.worlds.mesh_files import Look, Model
 TARGET = Path("worldgen/worlds/meshes")
 TEXELS_PER_M = 130.0
 TILE_PX = (16, 256)
-ATLAS_WIDTH = 1024
+MARGIN_PX = 8
+ATLAS_WIDTH = 4 * (TILE_PX[1] + 2 * MARGIN_PX)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 GLOWING = 0.6
 """Luminance from which the texture of a lamp is taken for its glass."""
 
 PANE_M2 = 1.0
+PALETTE_SPAN = 0.25
+"""Triangles that show less than this of a picture, by each side, throw back the colour at their middle."""
+
 BARE_MIN = 7
 """Difference of codes from which light without loose pieces is stored."""
 
-CELL_M = 0.05
+OPEN_CEILING_M = 4.0
 CLEAR_M = 0.31
 FEET_M = 0.12
 AREAS_MAX = 60
@@ -51,6 +60,20 @@ def srgb_luminance(picture: Image.Image) -> float:
     """Mean linear luminance of a picture."""
     linear = mesh_files.linear_from_srgb(np.asarray(picture.convert("RGB")) / 255.0)
     return float((linear @ LUMINANCE).mean())
+
+
+def albedo_of(found: mesh_files.Surfaces, scan: mesh_soup.Scan) -> Float[np.ndarray, " t"]:
+    """Share of light that every triangle throws back."""
+    looks, middles = found.model.looks, found.uvs.mean(axis=1) % 1.0
+    spans = (found.uvs.max(axis=1) - found.uvs.min(axis=1)).max(axis=1)
+    out = np.empty(len(looks))
+    for k, picture in enumerate(scan.pictures):
+        rows = np.flatnonzero(looks == k)
+        pixels = np.asarray(picture.convert("RGB"))
+        x, y = (middles[rows] * [picture.width, picture.height]).astype(int).T
+        at_middle = mesh_files.linear_from_srgb(pixels[y, x] / 255.0) @ LUMINANCE
+        out[rows] = np.where(spans[rows] < PALETTE_SPAN, at_middle, srgb_luminance(picture))
+    return np.minimum(out, 0.8)
 
 
 def areas_of(soup: mesh_soup.Soup) -> Float[np.ndarray, " t"]:
@@ -64,7 +87,7 @@ def with_lamps_apart(scan: mesh_soup.Scan, place: Place) -> tuple[mesh_soup.Scan
     soup, pictures, glowing = scan.soup, list(scan.pictures), {}
     looks = soup.looks.copy()
     middles = soup.uvs.mean(axis=1) % 1.0
-    for source, beginnings in enumerate(place.lamps):
+    for source, beginnings in enumerate([*place.lamps, *(hung.glass for hung in place.hung)]):
         for piece, name in enumerate(scan.pieces):
             if not starts(name, beginnings):
                 continue
@@ -84,22 +107,24 @@ def with_lamps_apart(scan: mesh_soup.Scan, place: Place) -> tuple[mesh_soup.Scan
 def atlas_of(
     scan: mesh_soup.Scan, sides: Int[np.ndarray, " m"]
 ) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """All pictures as squares in rows, the largest first."""
+    """All pictures as squares in rows, the largest first, with margins that keep colours from each other."""
     tiles: list[tuple[int, int, int]] = [(0, 0, 0)] * len(sides)
     known: dict[tuple[bytes, int], tuple[int, int, int]] = {}
     x, y, high = 0, 0, 0
     for look in np.argsort(-sides, kind="stable"):
         side, key = int(sides[look]), (scan.pictures[look].tobytes(), int(sides[look]))
         if key not in known:
-            if x + side > ATLAS_WIDTH or (x and side < high and x + side > ATLAS_WIDTH):
+            cell = side + 2 * MARGIN_PX
+            if x + cell > ATLAS_WIDTH:
                 x, y, high = 0, y + high, 0
-            known[key] = (x, y, side)
-            x, high = x + side, max(high, side)
+            known[key] = (x + MARGIN_PX, y + MARGIN_PX, side)
+            x, high = x + cell, max(high, cell)
         tiles[look] = known[key]
     atlas = np.full((y + high, ATLAS_WIDTH, 3), 128, np.uint8)
     for look, (left, top, side) in enumerate(tiles):
-        small = scan.pictures[look].resize((side, side), Image.Resampling.BOX)
-        atlas[top : top + side, left : left + side] = np.asarray(small)
+        small = np.asarray(scan.pictures[look].resize((side, side), Image.Resampling.BOX))
+        cell = np.pad(small, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="wrap")
+        atlas[top - MARGIN_PX :, left - MARGIN_PX :][: len(cell), : len(cell)] = cell
     return atlas, tiles
 
 
@@ -146,6 +171,7 @@ def unlit(
         next((tint for word, tint in place.tints.items() if starts(owner.get(k, ""), (word,))), 0.25)
         for k in range(len(tiles))
     ]
+    families = range(len(tiles)) if place.has_palette else [-1] * len(tiles)
     empty = np.zeros((0, 0), np.uint8)
     return Model(
         low=low,
@@ -169,10 +195,13 @@ def unlit(
         ceiling=0.0,
         sources=(),
         materials=tuple(
-            Look(tile=tile, lamp=glowing.get(k, -1), tint=0.0 if k in glowing else tints[k])
+            Look(
+                tile=tile, lamp=glowing.get(k, -1), tint=0.0 if k in glowing else tints[k], family=families[k]
+            )
             for k, tile in enumerate(tiles)
         ),
         loose=tuple(k for k, name in enumerate(scan.pieces) if starts(name, place.loose)),
+        is_open=place.is_open,
         atlas=atlas,
     ), soup.normals
 
@@ -184,11 +213,13 @@ def lit(
     found = mesh_files.unfolded(model)
     points, normals = mesh_light.lattice_points(found, corner_normals)
     sources, emitters = zip(*emitters_of(scan, panes, place), strict=True)
-    means = np.array([srgb_luminance(picture) for picture in scan.pictures])
-    albedo = np.minimum(means, 0.8)[model.looks]
+    albedo = albedo_of(found, scan)
     world, gone = plain_world(found), np.isin(model.pieces, model.loose)
-    full = mesh_light.baked(world, points, normals, emitters, albedo)
-    bare = mesh_light.baked(without(world, gone), points, normals, emitters, albedo[~gone])
+    with_all, bared = (world, albedo), (without(world, gone), albedo[~gone])
+    rules = {"cramped_m": place.cramped_m, "well_wound": place.well_wound}
+    full, bare = (
+        mesh_light.baked(shown, points, normals, emitters, dark, **rules) for shown, dark in (with_all, bared)
+    )
     gains = np.quantile(np.maximum(full, bare), 0.9995, axis=0) + 1e-6
 
     def code(light: np.ndarray) -> np.ndarray:
@@ -214,12 +245,12 @@ def lit(
     )
 
 
-def walked(model: Model) -> Model:
+def walked(model: Model, place: Place) -> Model:
     """The model with rectangles of floor on which a person fits, all connected, and its ceiling."""
     found = mesh_files.unfolded(model)
     tree = (found.corners, found.nodes, found.links)
     low, high = found.corners.reshape(-1, 3).min(axis=0), found.corners.reshape(-1, 3).max(axis=0)
-    xs, zs = np.arange(low[0], high[0], CELL_M), np.arange(low[2], high[2], CELL_M)
+    xs, zs = np.arange(low[0], high[0], place.cell_m), np.arange(low[2], high[2], place.cell_m)
     x, z = (index.ravel() for index in np.meshgrid(xs, zs, indexing="ij"))
     free = np.ones(len(x), bool)
     for height, room in ((0.22, FEET_M), (0.5, CLEAR_M), (0.9, CLEAR_M), (1.3, CLEAR_M), (1.6, CLEAR_M)):
@@ -231,15 +262,15 @@ def walked(model: Model) -> Model:
     origins = np.stack([x[rows], np.full(len(rows), -1.0), z[rows]], axis=1).astype(np.float64)
     down, _ = probe_triangles(world, origins, np.tile([1e-9, 1.0, 1e-9], (len(rows), 1)))
     up, _ = probe_triangles(world, origins, np.tile([1e-9, -1.0, 1e-9], (len(rows), 1)))
-    free[rows] = (np.abs(down - 1.0) < 0.12) & (up < 30.0)
+    free[rows] = (np.abs(down - 1.0) < place.step_m) & (place.is_open | (up < 30.0))
     grid = free.reshape(len(xs), len(zs))
     labels, _ = ndimage.label(grid)
     grid = labels == np.bincount(labels.ravel())[1:].argmax() + 1
-    ceiling = float(np.quantile(up, 0.02)) + 1.0
-    return dataclasses.replace(model, areas=rectangles(grid, xs, zs), ceiling=ceiling)
+    ceiling = OPEN_CEILING_M if place.is_open else float(np.quantile(up, 0.02)) + 1.0
+    return dataclasses.replace(model, areas=rectangles(grid, xs, zs, place.cell_m), ceiling=ceiling)
 
 
-def rectangles(grid: np.ndarray, xs: np.ndarray, zs: np.ndarray) -> Float[np.ndarray, "a 4"]:
+def rectangles(grid: np.ndarray, xs: np.ndarray, zs: np.ndarray, cell_m: float) -> Float[np.ndarray, "a 4"]:
     """Rectangles within the free cells, grown from the roomiest cells not covered yet."""
     room = ndimage.distance_transform_cdt(np.pad(grid, 1), metric="chessboard")[1:-1, 1:-1]
     covered, out = np.zeros_like(grid), []
@@ -259,7 +290,7 @@ def rectangles(grid: np.ndarray, xs: np.ndarray, zs: np.ndarray) -> Float[np.nda
                     box, growing = other, True
         covered[box[0] : box[2] + 1, box[1] : box[3] + 1] = True
         out.append([xs[box[0]], zs[box[1]], xs[box[2]], zs[box[3]]])
-    return connected(np.array(out, float) + 0.5 * CELL_M * np.array([-1.0, -1.0, 1.0, 1.0]))
+    return connected(np.array(out, float) + 0.5 * cell_m * np.array([-1.0, -1.0, 1.0, 1.0]))
 
 
 def connected(areas: Float[np.ndarray, "a 4"]) -> Float[np.ndarray, "b 4"]:
@@ -269,25 +300,33 @@ def connected(areas: Float[np.ndarray, "a 4"]) -> Float[np.ndarray, "b 4"]:
     return areas[labels == labels[0]]
 
 
-def made(path: Path, place: Place) -> Model:
-    """The model of a scene."""
-    scan, glowing = with_lamps_apart(mesh_soup.read(path), place)
+def made(scene: trimesh.Scene, place: Place) -> Model:
+    """The model of a glTF scene."""
+    scan, glowing = with_lamps_apart(mesh_soup.read(scene), place)
     names = np.array(scan.pieces)[scan.soup.pieces]
     is_pane = np.char.startswith(names, "RoomWindow") & (areas_of(scan.soup) > PANE_M2)
-    model, normals = unlit(
-        mesh_soup.cut(scan.soup[~is_pane], longest_m=place.longest_edge_m), scan, place, glowing
-    )
-    return walked(lit(model, normals, scan, scan.soup[is_pane], place))
+    is_seen = ~is_pane & (scan.soup.points[..., 1].min(axis=1) < place.deepest_m)
+    soup = mesh_soup.cut(scan.soup[is_seen], longest_m=place.longest_edge_m)
+    model, normals = unlit(soup, scan, place, glowing)
+    return walked(lit(model, normals, scan, scan.soup[is_pane], place), place)
+
+
+SCENES = {
+    "house": (trimesh.load_scene, HOUSE),
+    "warehouse": (trimesh.load_scene, WAREHOUSE),
+    "flat": (kaykit_scenes.flat, FLAT),
+    "town": (kaykit_scenes.town, TOWN),
+}
 
 
 def main() -> None:
-    """Write both."""
-    if len(sys.argv) != 3:
+    """Write one."""
+    if len(sys.argv) != 3 or sys.argv[1] not in SCENES:
         raise SystemExit(__doc__)
+    load, place = SCENES[sys.argv[1]]
+    model = made(load(Path(sys.argv[2])), place)
     TARGET.mkdir(exist_ok=True)
-    for path, place in zip(sys.argv[1:], (HOUSE, WAREHOUSE), strict=True):
-        model = made(Path(path), place)
-        (TARGET / f"{place.name}.mesh").write_bytes(mesh_files.packed(model))
+    (TARGET / f"{place.name}.mesh").write_bytes(mesh_files.packed(model))
 
 
 if __name__ == "__main__":

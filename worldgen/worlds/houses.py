@@ -1,6 +1,7 @@
-"""Real places: models of a house and a warehouse, lit, coloured and cleared in another way by every seed.
+"""Stored places: models of a house, a warehouse, a flat and a town, another scene with every seed.
 
-Room: worldgen.worlds; ``layout`` calls it. Light is mixed from what every source brings to every point
+Room: worldgen.worlds; ``layout`` calls it. Seeds decide light, colours, hands, and which loose things are
+there. Light is mixed from what every source brings to every point
 (``mesh_files``): soft shadows and bounces are in the file, so a scene costs a weighted sum, and any seed may
 light any lamp, choose the sky and pick one of some suns. Rays at run time, as in rooms, would be sharper in
 the sun, but dearer by far among so many triangles, and would not bounce.
@@ -31,6 +32,9 @@ DAY_SHARE = 0.7
 SUNNY_SHARE = 0.65
 """Of the days."""
 
+SUN_INSIDE, OPEN_SUN = (0.1, 0.4), (0.6, 1.0)
+"""Share of the sun's light: inside, all of it would leave nothing else to see."""
+
 DUSK = 0.04
 """Light from the sky at dusk over that by day..."""
 
@@ -51,11 +55,12 @@ class Lit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Premises:
-    """A real place, ready for pictures but for the exposure."""
+    """A stored place, ready for pictures but for the exposure."""
 
     world: MeshWorld
     areas: Float[np.ndarray, "a 4"]
     ceiling: float
+    is_open: bool
 
 
 def random_premises(rng: Rng, name: str) -> Premises:
@@ -77,7 +82,7 @@ def random_premises(rng: Rng, name: str) -> Premises:
     areas = model.areas
     if mirrored:
         world, areas = _mirrored(world), areas[:, [2, 1, 0, 3]] * [-1.0, 1.0, -1.0, 1.0]
-    return Premises(world=world, areas=areas, ceiling=model.ceiling)
+    return Premises(world=world, areas=areas, ceiling=model.ceiling, is_open=model.is_open)
 
 
 def plain_world(found: Surfaces) -> MeshWorld:
@@ -107,11 +112,11 @@ def plain_world(found: Surfaces) -> MeshWorld:
 
 def _random_light(rng: Rng, found: Surfaces, *, mirrored: bool) -> Lit:
     """Which sources shine, in which colours; by day lamps are few and weak beside the sky."""
-    sources = found.model.sources
+    model, sources = found.model, found.model.sources
     daylight = random_daylight(rng, radius=DOME_RADIUS_M)
     suns = [k for k, source in enumerate(sources) if source.kind == "sun"]
-    has_windows = any(source.kind == "sky" for source in sources)
-    is_day = has_windows and rng.random() < DAY_SHARE
+    sees_sky = any(source.kind == "sky" for source in sources)
+    is_day = sees_sky and rng.random() < DAY_SHARE
     colours = np.zeros((len(sources), 3))
     for k, source in enumerate(sources):
         if source.kind == "sky":
@@ -124,10 +129,10 @@ def _random_light(rng: Rng, found: Surfaces, *, mirrored: bool) -> Lit:
     sky = daylight.sky
     if is_day and suns and rng.random() < SUNNY_SHARE:
         chosen = suns[rng.integers(len(suns))]
-        colours[chosen] = np.array(daylight.sun) * rng.uniform(0.1, 0.4)
+        colours[chosen] = np.array(daylight.sun) * rng.uniform(*(OPEN_SUN if model.is_open else SUN_INSIDE))
         x, y, z = sources[chosen].at
         sky = _turned(daylight, (-x if mirrored else x, y, z))
-    if has_windows and not is_day:
+    if sees_sky and not is_day:
         sky = _dimmed(sky, DUSK_SHOWN)
     return Lit(colours=colours, sky=sky)
 
@@ -157,13 +162,13 @@ def _random_materials(
     rng: Rng, found: Surfaces, colours: Float[np.ndarray, "s 3"]
 ) -> Float[np.ndarray, "m 8"]:
     """Rows of materials: pieces of one make change colour together, and lamps that are on glow."""
-    tints: dict[tuple[int, int, int], Float[np.ndarray, " 3"]] = {}
+    tints: dict[tuple[tuple[int, int, int], int], Float[np.ndarray, " 3"]] = {}
     rows = np.zeros((len(found.tiles), 8))
     rows[:, :2] = found.tiles
     brightest = max(float(colours.max()), 1e-6)
     for k, look in enumerate(found.model.materials):
         drawn = rng.uniform(0.5, 1.1) * (1.0 + rng.uniform(-0.35, 0.35, 3))
-        tint = tints.setdefault(look.tile, drawn)
+        tint = tints.setdefault((look.tile, look.family), drawn)
         rows[k, 2:5] = 1.0 + look.tint * (tint - 1.0)
         if look.lamp >= 0:
             rows[k, 5:8] = 1.5 * colours[look.lamp] * min(1.0, 0.5 / brightest)

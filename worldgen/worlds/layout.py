@@ -25,7 +25,10 @@ from worldgen.worlds.scene import Scene, Sky, Vector, packed
 from worldgen.worlds.skies import random_daylight, random_sky
 from worldgen.worlds.streets import random_street
 
-KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished", "house", "warehouse")
+STORED = ("house", "warehouse", "flat", "town")
+"""Kinds of places of which a model is stored."""
+
+KINDS: tuple[str, ...] = ("courtyard", "room", "street", "landscape", "furnished", *STORED)
 """Kinds of places, in the order in which a seed's first number chooses among them."""
 
 DEFAULT_KINDS: Mapping[str, float] = {"courtyard": 0.35, "room": 0.65}
@@ -57,8 +60,8 @@ def random_scene(seed: int, *, kinds: Mapping[str, float] = DEFAULT_KINDS) -> Sc
     kind = chosen_kind(rng.random(), kinds)
     if kind in ("street", "landscape"):
         return _open_place(seed, kind, rng)
-    if kind in ("house", "warehouse"):
-        return _real_place(seed, kind, rng)
+    if kind in STORED:
+        return _stored_place(seed, kind, rng)
     sky = random_sky(rng)
     is_open = kind == "courtyard"
     if is_open:
@@ -119,8 +122,8 @@ def _open_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
     return _scene(seed, plan, world, rng, is_open=True)
 
 
-def _real_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
-    """A variation of the model of a real house or warehouse."""
+def _stored_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
+    """A variation of a stored model."""
     found = random_premises(rng, kind)
     levels = np.zeros(len(found.areas))
     return Scene(
@@ -129,7 +132,7 @@ def _real_place(seed: int, kind: str, rng: np.random.Generator) -> Scene:
         walk_areas=found.areas,
         walk_levels=levels,
         ceiling=found.ceiling,
-        is_open=False,
+        is_open=found.is_open,
     )
 
 

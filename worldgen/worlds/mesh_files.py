@@ -48,6 +48,8 @@ class Look:
     """The source whose light it gives off, or -1."""
     tint: float = 0.0
     """By how much a scene may change its colour, in [0, 1]."""
+    family: int = -1
+    """Looks with the same tile change colour together only within one family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Model:
     materials: tuple[Look, ...]
     loose: tuple[int, ...]
     """Pieces that a scene may leave out."""
+    is_open: bool
+    """Whether it stands under the sky."""
     atlas: UInt8[np.ndarray, "h w 3"]
 
 
@@ -107,6 +111,7 @@ def packed(model: Model, *, quality: int = 78) -> bytes:
         "sources": [dataclasses.asdict(source) for source in model.sources],
         "materials": [dataclasses.asdict(look) for look in model.materials],
         "loose": list(model.loose),
+        "is_open": model.is_open,
     }
     plain = io.BytesIO()
     np.savez(plain, others=np.frombuffer(json.dumps(others).encode(), np.uint8), **arrays)
@@ -129,9 +134,11 @@ def unpacked(data: bytes) -> Model:
         ceiling=others["ceiling"],
         sources=tuple(Source(kind=one["kind"], at=tuple(one["at"])) for one in others["sources"]),
         materials=tuple(
-            Look(tile=tuple(one["tile"]), lamp=one["lamp"], tint=one["tint"]) for one in others["materials"]
+            Look(tile=tuple(one["tile"]), **{k: one[k] for k in ("lamp", "tint", "family") if k in one})
+            for one in others["materials"]
         ),
         loose=tuple(others["loose"]),
+        is_open=others.get("is_open", False),  # older files are all of places with a roof
     )
 
 

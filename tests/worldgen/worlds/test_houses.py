@@ -1,4 +1,4 @@
-"""Real places: one model gives many worlds, walks keep off things, clips are the same wherever made."""
+"""Stored places: one model gives many worlds, walks keep off things, clips are the same wherever made."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from render.frames import checked
 from tests.oracles.places import assert_made_again, of_kind
 from worldgen.training.clips import Clip, Clips, collated
 from worldgen.worlds import clearance, random_walk_cameras, render
+from worldgen.worlds.layout import STORED
 from worldgen.worlds.mesh_files import surfaces
 from worldgen.worlds.paths import MIN_CLEARANCE_M
 from worldgen.worlds.queries import follow, nearest
 
-PLACES = ("house", "warehouse")
-CASES = [(kind, seed) for kind in PLACES for seed in range(3)]
+PLACES = STORED
+CASES = [(kind, seed) for kind in PLACES for seed in range(2)]
 
 
 @pytest.mark.parametrize("kind", [pytest.param("house", marks=pytest.mark.slow), "warehouse"])
@@ -35,7 +36,8 @@ def test_seeds_change_light_colours_things_and_hands(kind: str):
     assert len({scene.world.light.tobytes() for scene in scenes}) == 6
     assert len({scene.world.materials.tobytes() for scene in scenes}) == 6
     assert len({len(scene.world.corners) for scene in scenes}) > 3
-    assert all(0.6 * len(whole) < len(scene.world.corners) <= len(whole) for scene in scenes)
+    stays = 0.4 if kind == "flat" else 0.6  # a flat has little but furniture
+    assert all(stays * len(whole) < len(scene.world.corners) <= len(whole) for scene in scenes)
     hands = {float(np.sign(scene.world.corners[0, 0, 0] * whole[0, 0, 0])) for scene in scenes}
     assert hands == {1.0, -1.0}  # the first triangle belongs to the walls, which stay
 

@@ -17,6 +17,7 @@ from worldgen.worlds._mesh import MeshWorld, nearest_triangles, probe_triangles
 from worldgen.worlds._mesh_raster import draw_mesh_rows, smooth_mesh_rows
 from worldgen.worlds._mesh_shade import mesh_light
 from worldgen.worlds.houses import plain_world, without
+from worldgen.worlds.layout import STORED
 from worldgen.worlds.mesh_files import Look, Model, Source, lattice_of, packed, surfaces, unfolded, unpacked
 from worldgen.worlds.paths import Stance
 from worldgen.worlds.renderer import camera_rows
@@ -60,6 +61,7 @@ def model_of(points: np.ndarray, uvs: np.ndarray, *, parts: int = 1) -> Model:
         bare_owners=np.zeros(0, np.uint8),
         areas=np.array([[-1.0, -1.0, 1.0, 1.0]]),
         ceiling=2.5,
+        is_open=False,
         sources=(Source(kind="lamp", at=(0.0, -2.0, 0.0)),),
         materials=(Look(tile=(0, 0, SIDE)),),
         loose=(0,),
@@ -113,8 +115,8 @@ def pixel_rays(cameras: Cameras) -> np.ndarray:
     return rays @ c2w[:3, :3].T
 
 
-@pytest.mark.parametrize("name", ["house", "warehouse"])
-def test_depth_of_real_places_is_that_of_another_ray_caster(name: str):
+@pytest.mark.parametrize("name", STORED)
+def test_depth_of_stored_places_is_that_of_another_ray_caster(name: str):
     found = surfaces(name)
     world = plain_world(found)
     mesh = trimesh.Trimesh(
@@ -295,20 +297,21 @@ def test_files_keep_models_exactly():
             assert before == after
 
 
-def test_a_closed_place_has_no_gaps():
-    """No ray from anywhere in the warehouse finds its way out between triangles."""
-    world, rng = plain_world(surfaces("warehouse")), np.random.default_rng(5)
-    areas = surfaces("warehouse").model.areas
+@pytest.mark.parametrize(("name", "open_share"), [("warehouse", 0.0), ("flat", 0.05)])
+def test_a_closed_place_has_no_gaps(name: str, open_share: float):
+    """No ray from anywhere finds its way out between triangles, only through windows where there are any."""
+    world, rng = plain_world(surfaces(name)), np.random.default_rng(5)
+    areas = surfaces(name).model.areas
     rows = areas[rng.integers(len(areas), size=20_000)]
     ground = rows[:, :2] + rng.random((len(rows), 2)) * (rows[:, 2:] - rows[:, :2])
     origins = np.stack([ground[:, 0], np.full(len(rows), -1.5), ground[:, 1]], axis=1)
     rays = rng.normal(size=(len(rows), 3))
     _, ids = probe_triangles(world, origins, rays / np.linalg.norm(rays, axis=1, keepdims=True))
-    assert (ids >= 0).all()
+    assert (ids < 0).mean() <= open_share
 
 
 def test_shipped_light_is_sound():
-    for name in ("house", "warehouse"):
+    for name in STORED:
         found = surfaces(name)
         model = found.model
         assert model.light.shape == (len(model.sources), int(found.light_rows.max()) + 1)
