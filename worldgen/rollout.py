@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from memory.boxes import Box
 from memory.cache import Seen
@@ -61,6 +63,8 @@ class Grown:
     chunk: Chunk
     frames: Frames
     points: Points
+    known: Bool[Tensor, "n h w 1"]
+    """Where the cache showed what is there, before it was imagined."""
     recalled: list[Recalled]
     """What the generator was reminded of, and why."""
     times: StepTimes
@@ -186,7 +190,9 @@ class Growth:
         spans = [1e3 * (after - before) for before, after in itertools.pairwise(clock)]
         names = [field.name for field in dataclasses.fields(StepTimes)]
         times = StepTimes(**dict(zip(names, spans, strict=True)))
-        return Grown(chunk=chunk, frames=stored, points=points, recalled=recalled, times=times)
+        return Grown(
+            chunk=chunk, frames=stored, points=points, known=seen.mask, recalled=recalled, times=times
+        )
 
     def place(self, points: Points, *, settings: dict[str, Any]) -> tuple[Chunk, Points]:
         """Put a surface into the world, now; see :meth:`World.place`. A path that is pending stays so."""

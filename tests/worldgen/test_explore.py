@@ -15,7 +15,7 @@ from memory.points import Points
 from memory.world import SceneInfo, World
 from render.cameras import Cameras, intrinsics_from_fov
 from tests.oracles.small_models import perturbed_model
-from worldgen.explore import LEG_FRAMES, MOST_UNSEEN, Way, explore, next_leg, ways
+from worldgen.explore import LEG_FRAMES, MOST_UNSEEN, ROOM, Way, clear_leg, explore, next_leg, wander, ways
 from worldgen.generator import RGBDGenerator
 from worldgen.model.weights import save_model
 from worldgen.rollout import Growth
@@ -125,9 +125,53 @@ def test_a_larger_scene_is_explored_the_same_way():
     [(0.3, 0.0, 0.3), (MOST_UNSEEN, 0.0, 0.6), (0.9, 0.0, 0.3), (0.5, 90.0, 0.25), (0.5, -90.0, 0.25)],
 )
 def test_utility_rises_and_falls_with_what_is_unseen(unseen: float, degrees: float, utility: float):
-    way = Way(cameras=camera(), degrees=degrees, unseen=unseen, is_free=True)
+    way = Way(cameras=camera(), degrees=degrees, unseen=unseen, room=1.0, is_free=True)
     assert way.utility == pytest.approx(utility)
     assert dataclasses.replace(way, is_free=False).utility == -math.inf
+
+
+def test_a_wanderer_goes_straight_on_while_there_is_room():
+    way = clear_leg(room(half=3.0), camera(), up=UP, scale=1.0, side=1.0)
+    assert way.degrees == 0.0
+    assert way.cameras.origins[-1, 2] > 0.3
+    assert way.room >= ROOM
+
+
+@pytest.mark.parametrize(("open_side", "sign"), [("left", -1), ("right", 1)])
+def test_a_wanderer_turns_from_a_wall_to_where_there_is_room(open_side: str, sign: int):
+    cache = room(half=3.0, without=(open_side,))
+    cache.take(sheet((-3.0, -3.0, 0.8), (6.0, 0.0, 0.0), (0.0, 6.0, 0.0)))
+    closer = {"left": (0.7, -3.0, -3.0), "right": (-0.7, -3.0, -3.0)}[open_side]
+    cache.take(sheet(closer, (0.0, 6.0, 0.0), (0.0, 0.0, 6.0)))
+    way = clear_leg(cache, camera(), up=UP, scale=1.0, side=1.0)
+    assert way.is_free
+    assert way.room >= ROOM
+    assert sign * heading(way.cameras) > 20.0
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_wanderer_in_a_cell_turns_on_to_one_side(side: float):
+    way = clear_leg(room(half=0.5), camera(), up=UP, scale=1.0, side=side)
+    assert way.is_turn
+    assert way.degrees * side > 0
+    assert way.room < ROOM
+
+
+def test_a_wanderer_walks_through_nothing_that_was_known(tmp_path: Path):
+    save_model(perturbed_model(), tmp_path / "small.safetensors", size=SIZE)
+    generator = RGBDGenerator(tmp_path / "small.safetensors", steps=1)
+    with World.create(tmp_path / "w", SceneInfo(units="scene", scale=1.0, up=UP)) as world:
+        growth = Growth(world, generator)
+        growth.begin(camera(), seed=3)
+        at, seen = camera().origins[0], growth.cache
+        for grown in wander(growth, frames=2 * LEG_FRAMES + 3, seed=3):
+            (to,) = grown.frames.cameras.origins
+            middle = (0.5 * (at + to)).tolist()
+            step = float((to - at).norm())
+            assert step < 0.1
+            assert not seen.count_within(*(tuple(x + d for x in middle) for d in (-0.02, 0.02)))
+            at = to
+        assert len(world.frame_ids()) == 2 * LEG_FRAMES + 4
 
 
 def test_an_interrupted_leg_is_finished_as_it_would_have_been(tmp_path: Path):

@@ -21,7 +21,7 @@ class Extend:
     """Grow a world on from its last frame, or from any other, or finish a path that was interrupted.
 
     Examples:
-        worldgen extend my-world --path walk --frames 48
+        worldgen extend my-world --path wander --frames 48
         worldgen extend my-world --resume
         worldgen extend my-world --at 12 --head west     a new branch; the old one stays as it is
     """
@@ -42,7 +42,8 @@ class Extend:
     """Decides everything that is imagined."""
 
     path: str = "walk"
-    """Camera path: orbit, walk, turn, there-and-back, loop, explore (to what is unknown), or a JSON file."""
+    """Camera path: orbit, walk (straight, through anything), wander (round what is in the way), turn,
+    there-and-back, loop, explore (to what is unknown), or a JSON file."""
 
     frames: int = 24
     """New frames."""
@@ -55,8 +56,8 @@ class Extend:
 
     def run(self) -> int:
         from memory.world import World, WorldError
-        from worldgen.cli.growing import follow, generator_named, tell, wander
-        from worldgen.explore import EXPLORE
+        from worldgen.cli.growing import find_ways, follow, generator_named, tell
+        from worldgen.explore import CHOSEN_ON_THE_WAY
         from worldgen.rollout import Growth
 
         if self.at is not None and self.resume:
@@ -75,13 +76,13 @@ class Extend:
                 )
             generator = generator_named(self.model, self.steps)
             cameras = None if self.resume else self._cameras(world)
-            explores = self.path == EXPLORE and not self.resume
+            finds_ways = self.path in CHOSEN_ON_THE_WAY and not self.resume
             with self._branched(world):
                 growth = Growth(world, generator)
-                if cameras is not None and not explores:
+                if cameras is not None and not finds_ways:
                     growth.plan(cameras, seed=self.seed, name=self.path)
-            if explores:
-                wander(growth, frames=self.frames, seed=self.seed)
+            if finds_ways:
+                find_ways(growth, self.path, frames=self.frames, seed=self.seed)
                 tell(self.world)
                 return 0
             pending = world.pending()

@@ -38,7 +38,8 @@ class Grow:
     """Decides everything that is imagined."""
 
     path: str = "turn"
-    """Camera path: orbit, walk, turn, there-and-back, loop, explore (to what is unknown), or a JSON file."""
+    """Camera path: orbit, walk (straight, through anything), wander (round what is in the way), turn,
+    there-and-back, loop, explore (to what is unknown), or a JSON file."""
 
     frames: int = 24
     """Frames of the world, the first view among them."""
@@ -51,9 +52,9 @@ class Grow:
 
     def run(self) -> int:
         from memory.world import SceneInfo, World
-        from worldgen.cli.growing import follow, generator_named, tell, wander
+        from worldgen.cli.growing import find_ways, follow, generator_named, tell
         from worldgen.cli.inputs import first_view, path_from
-        from worldgen.explore import EXPLORE
+        from worldgen.explore import CHOSEN_ON_THE_WAY
         from worldgen.rollout import Growth, scene_scale, start
 
         generator = generator_named(self.model, self.steps)
@@ -73,8 +74,8 @@ class Grow:
         with World.open(self.out, writable=True) as world:
             growth = Growth(world, generator)
             before = len(world.frame_ids())
-            if self.path == EXPLORE:
-                wander(growth, frames=self.frames - before, seed=self.seed)
+            if self.path in CHOSEN_ON_THE_WAY:
+                find_ways(growth, self.path, frames=self.frames - before, seed=self.seed)
             else:
                 follow(growth, title=f"growing {self.out.name}", before=before, total=len(cameras))
         tell(self.out)

@@ -47,17 +47,17 @@ def follow(
         raise
 
 
-def wander(growth: Growth, *, frames: int, seed: int) -> None:
-    """Explore behind a bar, and say so where nothing is left to see before ``frames`` are grown."""
-    from worldgen.explore import EXPLORE, explore
+def find_ways(growth: Growth, path: str, *, frames: int, seed: int) -> None:
+    """Follow a path that is chosen on the way, behind a bar, and say so where it ends early."""
+    from worldgen.explore import CHOSEN_ON_THE_WAY
 
     before = len(growth.world.frame_ids())
     total = before + frames
-    steps = explore(growth, frames=frames, seed=seed)
-    title = f"exploring {growth.world.path.name}"
-    follow(growth, title=title, before=before, total=total, steps=steps, again=f"--path {EXPLORE}")
+    steps = CHOSEN_ON_THE_WAY[path](growth, frames=frames, seed=seed)
+    title = f"growing {growth.world.path.name}"
+    follow(growth, title=title, before=before, total=total, steps=steps, again=f"--path {path}")
     if len(growth.world.frame_ids()) < total:
-        print("nothing new is in reach; go on with another --path, for example walk")  # noqa: T201
+        print("nothing new is in reach; go on with another --path, for example wander")  # noqa: T201
 
 
 def tell(path: Path) -> None:
