@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from render._poses import MAX_CAMERAS
-from render.path_files import MAX_FILE_BYTES, load_path, save_path
+from render.json_files import MAX_FILE_BYTES
+from render.path_files import load_path, save_path
 from render.paths import orbit
 from tests.oracles.box_room import room_cameras
 

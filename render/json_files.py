@@ -1,0 +1,55 @@
+"""JSON files from users: read within bounds, and the checks that every format of cameras shares.
+
+Room: render (ground floor). Imports nothing; every other room may import this. Errors are the second half of
+a sentence that begins with the name of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeGuard
+
+MAX_FILE_BYTES = 64 * 2**20
+"""Larger files are refused unread; a path of 100,000 cameras needs less than half of it."""
+
+MAX_SIDE = 16_384
+"""Pixels along a side of a picture that a file may ask for."""
+
+MAX_NUMBER = 1e12
+"""Numbers beyond this are taken for damage."""
+
+
+def read_json(path: Path) -> object:
+    """What a file says.
+
+    Raises:
+        ValueError: if there is no such file, or it is too large or no JSON.
+    """
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether this is a finite number that a camera may hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
+
+
+def side_of(data: dict, name: str) -> int:
+    """Pixels along a side of a picture.
+
+    Raises:
+        ValueError: if they are no whole number from 1 to ``MAX_SIDE``.
+    """
+    side = data.get(name)
+    if type(side) is not int or not 1 <= side <= MAX_SIDE:
+        raise ValueError(f'"{name}" must be a whole number of pixels from 1 to {MAX_SIDE}')
+    return side
