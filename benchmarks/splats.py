@@ -1,36 +1,54 @@
-"""How fast the CPU kernels draw splats, beside the torch twin and gsplat's torch projection.
+"""How fast the CPU kernels draw splats and find their gradients, beside gsplat's plain torch code.
 
-Claim: the kernels draw a whole picture 40 to 120 times faster than the twin, in about the time that torch
-takes to project the Gaussians alone. Run from the root of the repository: ``python -m benchmarks.splats``.
-All figures are CPU time of one thread, medians, taken in turns in one process, so that they hold on a
-busy machine. Last table: Intel Xeon (AVX-512, 2 cores shared with others), Python 3.11, torch 2.13.0+cpu,
-numba 0.68.1, gsplat 1.5.3, commit 31dd24b:
+Claims: forward and backward take 18 to 62 times less time than those of gsplat's torch code, which is given
+its lists of pairs for nothing. Run from the root of the repository: ``python -m benchmarks.splats
+[--no-gsplat]``; gsplat's part takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and
+memory cost, ``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one
+process, so that it holds on a busy machine; time on the clock wants one where nothing else runs.
 
-    splats seen from              kernels       twin         gsplat projects
-    one view, 50k, 256x256        10.8 ms     658 ms    61x            13 ms   1.2x
-    one view, 50k, 640x480        21.2 ms    1533 ms    72x            13 ms   0.6x
-    one view, 200k, 256x256       32.4 ms    2909 ms    90x            56 ms   1.7x
-    one view, 200k, 640x480       44.9 ms    5409 ms   120x            56 ms   1.2x
-    all round, 50k, 256x256        6.4 ms     284 ms    45x            12 ms   1.9x
-    all round, 50k, 640x480       18.8 ms    1112 ms    59x            14 ms   0.7x
-    all round, 200k, 256x256      13.3 ms     800 ms    60x            55 ms   4.1x
-    all round, 200k, 640x480      27.6 ms    2685 ms    97x            55 ms   2.0x
+2026-11-21, 2 shared virtual cores of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3.
+Others used the cores, so that the times on the clock say nothing and are left out; a core with AVX-512, an
+Intel Xeon, drew the first two in 10.8 and 44.9 ms:
+
+    CPU time, one thread          forward        both     gsplat both
+    one view, 50k, 256x256        26.9 ms     82.9 ms         1517 ms    18x
+    one view, 200k, 640x480      105.8 ms    329.9 ms         9989 ms    30x
+    all round, 50k, 256x256       16.2 ms     49.0 ms         1764 ms    36x
+    all round, 200k, 640x480      68.0 ms    208.9 ms        12990 ms    62x
+                               one thread
+    draw 50k, 256x256             22.3 ms
+    train 50k, 256x256            93.3 ms
+    draw 200k, 640x480           115.4 ms
+    train 200k, 640x480          404.1 ms
+    draw fitted 150k, 640x480    140.0 ms
+    train fitted 150k, 640x480   471.2 ms
 """
 
+from __future__ import annotations
+
+import argparse
+import dataclasses
 import math
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
-from benchmarks.timing import cpu_ms
+from benchmarks.timing import cpu_ms, wall_ms
+from reconstruct.adam import SelectiveAdam
+from reconstruct.photometric import photometric_loss
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
 from render.gaussians import Gaussians, sh_from_rgb
 from render.paths import turn
-from render.splats import render_splats
+from render.splats import Backend, SplatTrace, available_threads, render_splats
 from tests.oracles import gsplat_reference
 
 HALF_EXTENTS = torch.tensor([2.0, 1.5, 2.5])
 FOV = math.radians(60.0)
+CASES = ((1, 50_000, (256, 256)), (1, 200_000, (640, 480)), (8, 50_000, (256, 256)), (8, 200_000, (640, 480)))
 ROUNDS, SLOW_ROUNDS = 9, 1
+FITTED = 150_000
+NAMES = [field.name for field in dataclasses.fields(Gaussians)]
 
 
 def camera(width: int, height: int) -> Cameras:
@@ -59,33 +77,111 @@ def room_splats(g: int, *, views: int, aspect: float) -> Gaussians:
     )
 
 
-def compare(views: int, g: int, size: tuple[int, int]) -> str:
-    """One line of the table."""
+def fitted_splats(g: int, *, aspect: float) -> Gaussians:
+    """Splats as fitting leaves them: of all sizes, shapes and opacities, coloured to degree 3."""
+    start = room_splats(g, views=1, aspect=aspect)
+    return dataclasses.replace(
+        start,
+        log_scales=start.log_scales + 0.6 * torch.randn(len(start), 3),
+        logit_opacities=2.0 * torch.randn(len(start)),
+        sh=torch.cat([start.sh, 0.1 * torch.randn(len(start), 15, 3)], dim=1),
+    )
+
+
+def both_ways(splats: Gaussians, cameras: Cameras, slope: Tensor, *, backend: Backend) -> Callable[[], None]:
+    """Forward and backward of a picture."""
+    leaves = {name: getattr(splats, name).clone().requires_grad_() for name in NAMES}
+
+    def job() -> None:
+        image = render_splats(Gaussians(**leaves), cameras, backend=backend, threads=1)
+        (image.rgb * slope).sum().backward()
+        for leaf in leaves.values():
+            leaf.grad = None
+
+    return job
+
+
+def gsplat_both_ways(splats: Gaussians, cameras: Cameras, slope: Tensor) -> Callable[[], None]:
+    """The same by gsplat's torch code, which has its pairs of pixels and splats beforehand."""
+    leaves = {name: getattr(splats, name).clone().requires_grad_() for name in NAMES}
+    pairs = gsplat_reference.pairs(splats, cameras)
+
+    def job() -> None:
+        layers = gsplat_reference.layers(Gaussians(**leaves), cameras, pairs)
+        (layers[..., :3] * slope).sum().backward()
+        for leaf in leaves.values():
+            leaf.grad = None
+
+    return job
+
+
+def training_step(splats: Gaussians, cameras: Cameras, *, threads: int = 1) -> Callable[[], None]:
+    """A step of training: picture, loss, gradients, and the optimiser on what was seen."""
+    leaves = {name: getattr(splats, name).clone().requires_grad_() for name in NAMES}
+    wanted, rates = torch.rand(cameras.height, cameras.width, 3), dict.fromkeys(NAMES, 1e-6)
+    weight, adam = torch.ones(cameras.height, cameras.width, 1), SelectiveAdam(leaves)
+
+    def job() -> None:
+        trace = SplatTrace(len(splats))
+        image = render_splats(Gaussians(**leaves), cameras, threads=threads, trace=trace)
+        photometric_loss(image.rgb[0], wanted, weight=weight, threads=threads).backward()
+        adam.step(leaves, seen=trace.views.nonzero()[:, 0], rates=rates, threads=threads)
+        for leaf in leaves.values():
+            leaf.grad = None
+
+    return job
+
+
+def compare(views: int, g: int, size: tuple[int, int], *, gsplat: bool) -> str:
+    """One line of the first table."""
     (width, height), kind = size, "one view" if views == 1 else "all round"
     splats, cameras = room_splats(g, views=views, aspect=width / height), camera(width, height)
-    ms = cpu_ms(
-        {
-            "kernels": (lambda: render_splats(splats, cameras, threads=1), ROUNDS),
-            "twin": (lambda: render_splats(splats, cameras, backend="torch"), SLOW_ROUNDS),
-            "gsplat": (lambda: gsplat_reference.projected(splats, cameras), ROUNDS),
-        }
-    )
-    own, twin, gsplat = ms["kernels"], ms["twin"], ms["gsplat"]
+    slope = torch.randn(1, height, width, 3)
+    jobs: dict[str, tuple[Callable[[], object], int]] = {
+        "forward": (lambda: render_splats(splats, cameras, threads=1), ROUNDS),
+        "both": (both_ways(splats, cameras, slope, backend="numba"), ROUNDS),
+    }
+    if gsplat:
+        jobs["gsplat"] = gsplat_both_ways(splats, cameras, slope), SLOW_ROUNDS
+    ms = cpu_ms(jobs)
+    beside = f"{ms['gsplat']:12.0f} ms {ms['gsplat'] / ms['both']:5.0f}x" if gsplat else ""
     scene = f"{kind}, {g // 1000}k, {width}x{height}"
-    return (
-        f"{scene:25} {own:8.1f} ms {twin:7.0f} ms {twin / own:5.0f}x {gsplat:13.0f} ms {gsplat / own:5.1f}x"
-    )
+    return f"{scene:25} {ms['forward']:8.1f} ms {ms['both']:8.1f} ms {beside}"
+
+
+def clocked() -> Iterator[str]:
+    """The second table: CPU time on one thread and time on the clock on all cores."""
+    small, large = (256, 256), (640, 480)
+    few, many = (room_splats(g, views=1, aspect=a) for g, a in ((50_000, 1.0), (200_000, 4 / 3)))
+    fitted = fitted_splats(FITTED, aspect=4 / 3)
+    for name, splats, size in (("50k", few, small), ("200k", many, large), ("fitted 150k", fitted, large)):
+        cameras = camera(*size)
+        for verb in ("draw", "train"):
+
+            def job(threads: int, *, verb=verb, splats=splats, cameras=cameras) -> Callable[[], object]:
+                if verb == "train":
+                    return training_step(splats, cameras, threads=threads)
+                return lambda: render_splats(splats, cameras, threads=threads)
+
+            alone = cpu_ms({"": (job(1), ROUNDS)})[""]
+            clock = wall_ms({"": (job(available_threads()), ROUNDS)})[""]
+            what = f"{verb} {name}, {size[0]}x{size[1]}"
+            yield f"{what:25} {alone:8.1f} ms {clock:8.1f} ms {1e3 / clock:8.1f}"
 
 
 def main() -> None:
-    """Print the table that the docstring keeps."""
+    """Print the tables that the docstring keeps."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--no-gsplat", action="store_true", help="leave gsplat's torch code out")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(f"{'splats seen from':25} {'kernels':>11} {'twin':>10} {'':6} {'gsplat projects':>16}")
-    for views in (1, 8):
-        for g in (50_000, 200_000):
-            for size in ((256, 256), (640, 480)):
-                print(compare(views, g, size))
+    print(f"{'CPU time, one thread':25} {'forward':>11} {'both':>11} {'gsplat both':>15}")
+    for views, g, size in CASES:
+        print(compare(views, g, size, gsplat=not options.no_gsplat), flush=True)
+    print(f"{'':25} {'one thread':>11} {f'{available_threads()}, clock':>11} {'a second':>8}")
+    for line in clocked():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

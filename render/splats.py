@@ -2,14 +2,15 @@
 
 Room: render (ground floor). Imports cameras and gaussians; every other room may import this.
 One meaning, three backends: gsplat on CUDA, our compiled kernels on a CPU, and a plain torch twin that
-says in a screen what both compute. The maths is gsplat's: EWA splatting of pinhole views, front to back.
+says in a screen what both compute (``render.splat_twin``). The maths is gsplat's: EWA splatting of pinhole
+views, front to back.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Literal
 
@@ -18,29 +19,15 @@ from jaxtyping import Float, Int
 from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
-from render._splats.bridge import kernel_layers, painted
-from render.cameras import Cameras, pixel_centres
-from render.gaussians import SH_C0, Gaussians
+from render._splats.bridge import kernel_fronts, kernel_layers, painted
+from render.cameras import Cameras
+from render.gaussians import Gaussians, sh_from_rgb
+from render.splat_twin import BLUR, FAR_PLANE, NEAR_PLANE, twin_fronts, twin_layers
 
 Backend = Literal["gsplat", "numba", "torch"]
 
-NEAR_PLANE, FAR_PLANE = 0.01, 1e10
-"""Z-depths between which a Gaussian's centre must lie to be seen."""
-
-BLUR = 0.3
-"""Variance in square pixels added to every splat, so that none falls between pixels."""
-
-MIN_ALPHA, MAX_ALPHA = 1.0 / 255.0, 0.999
-"""Fainter contributions are dropped, stronger ones are clamped."""
-
-MIN_TRANSMITTANCE = 1e-4
-"""A pixel is full when less light than this would pass the next splat."""
-
-FRUSTUM_SLACK = 0.3
-"""Share of the half field of view by which the frustum is widened before projection is linearised."""
-
-BLOCK = 16
-"""Pixels along a side of the squares that the twin composites at a time."""
+NO_NORMAL = 1e-6
+"""Length of a blend of normals below which they cancel, but for rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +42,15 @@ class SplatImage:
 
     alpha: Float[Tensor, "n h w 1"]
     """Opacity in [0, 1]."""
+
+    median_depth: Float[Tensor, "n h w 1"] | None = None
+    """Z-depth, in world units, of the splat behind which less than half of the light passes on; 0 where more
+    passes all of them. Where a near surface ends before a far one, it is of one of the two, never between
+    them as the expected depth is. None where it was not asked for."""
+
+    normals: Float[Tensor, "n h w 3"] | None = None
+    """Unit normals in the world, towards the camera; 0 where nothing is seen. A splat's is its shortest axis.
+    None where they were not asked for."""
 
 
 class SplatTrace:
@@ -98,6 +94,8 @@ def render_splats(
     backend: Backend | None = None,
     threads: int | None = None,
     trace: SplatTrace | None = None,
+    median_depth: bool = False,
+    normals: bool = False,
 ) -> SplatImage:
     """Draw ``gaussians`` as ``cameras`` see them.
 
@@ -107,10 +105,14 @@ def render_splats(
         background: Colour behind everything, or a picture, ``[h w 3]`` or ``[n h w 3]``; black if not given.
         backend: How to draw; ``pick_backend`` decides if none is given.
         threads: Threads for "numba", all available cores by default. The picture does not depend on it.
-        trace: Filled when gradients come back, through "gsplat" and "numba".
+        trace: Filled when gradients come back from colour, depth and alpha, through "gsplat" and "numba".
+        median_depth: Whether to find the median depth too, for about as much as a picture costs. On CUDA the
+            twin finds it, block by block, because gsplat does not.
+        normals: Whether to draw normals too, for a little more than a picture costs.
 
-    Gradients reach Gaussians, camera poses and the background through every backend; "numba" works in single
-    precision, and its gradients do not depend on the threads either.
+    Gradients reach Gaussians, camera poses and the background through every backend; those of a median depth
+    are of the one splat that it is of. "numba" works in single precision, and its gradients do not depend on
+    the threads either.
 
     Raises:
         ValueError: if ``threads`` is not positive.
@@ -118,135 +120,72 @@ def render_splats(
     means = gaussians.means
     behind = torch.zeros(3) if background is None else background
     behind = behind.to(device=means.device, dtype=means.dtype)
-    chosen = pick_backend(means.device) if backend is None else backend
-    if chosen == "gsplat":
-        return _render_gsplat(gaussians, cameras, behind, trace=trace)
-    if chosen == "torch":
-        return _render_twin(gaussians, cameras, behind)
     count = available_threads() if threads is None else threads
     if count < 1:
         raise ValueError(f"rendering needs at least one thread, got {count}")
-    return _render_numba(gaussians, cameras, behind, threads=count, trace=trace)
+    chosen = pick_backend(means.device) if backend is None else backend
+    image = _drawn(gaussians, cameras, behind, backend=chosen, threads=count, trace=trace)
+    if median_depth:
+        image = replace(image, median_depth=_median_depth(gaussians, cameras, backend=chosen, threads=count))
+    if normals:
+        image = replace(image, normals=_normals(gaussians, cameras, backend=chosen, threads=count))
+    return image
 
 
-def sh_colours(sh: Float[Tensor, "g k 3"], directions: Float[Tensor, "g 3"]) -> Float[Tensor, "g 3"]:
-    """Colours that spherical harmonics show along unit ``directions`` from the camera; not negative."""
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-
-    def c(numerator: int, denominator: int) -> float:
-        return math.sqrt(numerator / (denominator * math.pi))
-
-    basis = [torch.full_like(x, SH_C0)]
-    if sh.shape[1] > 1:
-        basis += [-c(3, 4) * y, c(3, 4) * z, -c(3, 4) * x]
-    if sh.shape[1] > 4:
-        basis += [c(15, 4) * x * y, -c(15, 4) * y * z, c(5, 16) * (2 * zz - xx - yy)]
-        basis += [-c(15, 4) * x * z, c(15, 16) * (xx - yy)]
-    if sh.shape[1] > 9:
-        basis += [-c(35, 32) * y * (3 * xx - yy), c(105, 4) * x * y * z, -c(21, 32) * y * (4 * zz - xx - yy)]
-        basis += [c(7, 16) * z * (2 * zz - 3 * xx - 3 * yy), -c(21, 32) * x * (4 * zz - xx - yy)]
-        basis += [c(105, 16) * z * (xx - yy), -c(35, 32) * x * (xx - 3 * yy)]
-    return ((torch.stack(basis, dim=-1)[..., None] * sh).sum(dim=1) + 0.5).clamp(min=0.0)
+def _drawn(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Float[Tensor, "*hw 3"],
+    *,
+    backend: Backend,
+    threads: int,
+    trace: SplatTrace | None,
+) -> SplatImage:
+    """Colour, depth and alpha, through one of the backends."""
+    if backend == "gsplat":
+        return _render_gsplat(gaussians, cameras, background, trace=trace)
+    if backend == "torch":
+        return _finished(twin_layers(gaussians, cameras), background)
+    return _render_numba(gaussians, cameras, background, threads=threads, trace=trace)
 
 
-def _colours_from(gaussians: Gaussians, origin: Float[Tensor, " 3"]) -> Float[Tensor, "g 3"]:
-    """Colours of Gaussians as seen from ``origin``."""
-    return sh_colours(gaussians.sh, torch.nn.functional.normalize(gaussians.means - origin, dim=-1))
+def _median_depth(
+    gaussians: Gaussians, cameras: Cameras, *, backend: Backend, threads: int
+) -> Float[Tensor, "n h w 1"]:
+    """Depth of the splats at which less than half of the light passes on."""
+    if backend == "numba":
+        fronts = kernel_fronts(gaussians, cameras, threads=threads)
+    else:
+        fronts = twin_fronts(gaussians, cameras)
+    axis, offset = cameras.w2c[:, None, None, 2, :3], cameras.w2c[:, None, None, 2, 3]
+    points = torch.cat([gaussians.means, gaussians.means.new_zeros(1, 3)])[fronts]
+    depth = (points * axis).sum(dim=-1) + offset
+    return torch.where(fronts >= 0, depth, 0.0)[..., None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScreenSplats:
-    """The Gaussians that one camera can see, nearest first."""
-
-    ids: Int[Tensor, " v"]
-    """Which Gaussians they are."""
-
-    uv: Float[Tensor, "v 2"]
-    """Centres in pixels."""
-
-    conics: Float[Tensor, "v 3"]
-    """Inverse of the blurred screen covariance (a, b, c), so that sigma = (a dx^2 + c dy^2) / 2 + b dx dy."""
-
-    depth: Float[Tensor, " v"]
-    opacities: Float[Tensor, " v"]
-
-    reach: Float[Tensor, "v 2"]
-    """How far from the centre, in pixels, alpha falls to ``MIN_ALPHA``."""
-
-    def __getitem__(self, index: Tensor) -> ScreenSplats:
-        return ScreenSplats(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+def _normals(
+    gaussians: Gaussians, cameras: Cameras, *, backend: Backend, threads: int
+) -> Float[Tensor, "n h w 3"]:
+    """Normals of splats, drawn as if they were colours: so every backend draws them and has gradients."""
+    drawn = []
+    for view, origin in enumerate(cameras.origins):
+        facing = _facing(gaussians, origin)
+        painted_so = replace(gaussians, sh=sh_from_rgb(0.5 * (facing + 1.0)))
+        black = torch.zeros(3).to(facing)
+        image = _drawn(painted_so, cameras[[view]], black, backend=backend, threads=threads, trace=None)
+        drawn.append(2.0 * image.rgb - image.alpha)
+    blend = torch.cat(drawn)
+    length = blend.norm(dim=-1, keepdim=True)
+    return torch.where(length > NO_NORMAL, blend / length.clamp_min(NO_NORMAL), 0.0)
 
 
-def projected(gaussians: Gaussians, cameras: Cameras, *, view: int) -> ScreenSplats:
-    """Project Gaussians into one of the cameras; EWA splatting, in torch."""
-    w2c, K = cameras.w2c[view], cameras.K[view]
-    points = gaussians.means @ w2c[:3, :3].mT + w2c[:3, 3]
-    is_ahead = (points[:, 2] > NEAR_PLANE) & (points[:, 2] < FAR_PLANE)
-    ids = (is_ahead & (gaussians.opacities > MIN_ALPHA)).nonzero()[:, 0]
-    ids = ids[points[ids, 2].argsort(stable=True)]
-    x, y, z = points[ids].unbind(-1)
-    seen = gaussians[ids]
-
-    size = torch.tensor([cameras.width, cameras.height]).to(K)
-    focal, centre = torch.stack([K[0, 0], K[1, 1]]), K[:2, 2]
-    slack = FRUSTUM_SLACK * 0.5 * size / focal
-    tangents = torch.stack([x, y], dim=-1) / z[:, None]
-    t = tangents.clamp(min=-centre / focal - slack, max=(size - centre) / focal + slack)
-    zero, (fx, fy) = torch.zeros_like(z), (focal / z[:, None]).unbind(-1)
-    jacobian = torch.stack([fx, zero, -fx * t[:, 0], zero, fy, -fy * t[:, 1]], dim=-1).reshape(-1, 2, 3)
-
-    half = jacobian @ w2c[:3, :3] @ quaternion_to_rotation_matrix(seen.quats) * seen.scales[:, None]
-    covariance = half @ half.mT + BLUR * torch.eye(2).to(K)
-    uu, uv, vv = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-    det = uu * vv - uv * uv
-    level = 2 * (seen.opacities / MIN_ALPHA).log()
-    return ScreenSplats(
-        ids=ids,
-        uv=tangents * focal + centre,
-        conics=torch.stack([vv, -uv, uu], dim=-1) / det[:, None],
-        depth=z,
-        opacities=seen.opacities,
-        reach=(level[:, None] * torch.stack([uu, vv], dim=-1)).sqrt(),
-    )
-
-
-def composited(
-    splats: ScreenSplats, values: Float[Tensor, "v d"], *, uv: Float[Tensor, "p 2"]
-) -> tuple[Float[Tensor, "p d"], Float[Tensor, "p 1"]]:
-    """Values blended front to back at pixel centres ``uv``, not divided by alpha; and alpha."""
-    dx, dy = (uv[:, None] - splats.uv).unbind(-1)
-    a, b, c = splats.conics.unbind(-1)
-    sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
-    alpha = (splats.opacities * torch.exp(-sigma)).clamp(max=MAX_ALPHA)
-    alpha = torch.where(alpha >= MIN_ALPHA, alpha, 0.0)
-    after = torch.cumprod(1.0 - alpha, dim=-1)
-    before = torch.cat([torch.ones_like(after[:, :1]), after[:, :-1]], dim=-1)
-    weights = torch.where(after > MIN_TRANSMITTANCE, before * alpha, 0.0)
-    return weights @ values, weights.sum(dim=-1, keepdim=True)
-
-
-def _twin_view(gaussians: Gaussians, cameras: Cameras, view: int) -> Float[Tensor, "h w 5"]:
-    """Colour, depth times alpha, and alpha of one view over black, block by block."""
-    splats = projected(gaussians, cameras, view=view)
-    colours = _colours_from(gaussians, cameras.origins[view])[splats.ids]
-    values = torch.cat([colours, splats.depth[:, None]], dim=-1)
-    centres, strips = pixel_centres(cameras)[..., :2], []
-    for rows in centres.split(BLOCK, dim=0):
-        blocks = []
-        for uv in rows.split(BLOCK, dim=1):
-            lo, hi = uv[0, 0], uv[-1, -1]
-            near = ((splats.uv + splats.reach >= lo) & (splats.uv - splats.reach <= hi)).all(dim=-1)
-            blend, alpha = composited(splats[near], values[near], uv=uv.reshape(-1, 2))
-            blocks.append(torch.cat([blend, alpha], dim=-1).reshape(*uv.shape[:2], 5))
-        strips.append(torch.cat(blocks, dim=1))
-    return torch.cat(strips)
-
-
-def _render_twin(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "*hw 3"]) -> SplatImage:
-    """The plain torch twin: differentiable, any precision, for tests and tiny scenes."""
-    layers = torch.stack([_twin_view(gaussians, cameras, view) for view in range(len(cameras))])
-    return _finished(layers, background)
+def _facing(gaussians: Gaussians, origin: Float[Tensor, " 3"]) -> Float[Tensor, "g 3"]:
+    """The shortest axis of every Gaussian, a unit vector in the world, turned towards ``origin``."""
+    shortest = gaussians.log_scales.argmin(dim=-1)
+    axes = quaternion_to_rotation_matrix(gaussians.quats)
+    axis = axes.take_along_dim(shortest[:, None, None], dim=-1)[..., 0]
+    ahead = (axis * (origin - gaussians.means)).sum(dim=-1, keepdim=True)
+    return torch.where(ahead < 0, -axis, axis)
 
 
 def _finished(layers: Float[Tensor, "n h w 5"], background: Float[Tensor, "*hw 3"]) -> SplatImage:

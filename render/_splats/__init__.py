@@ -1,6 +1,6 @@
 """Compiled kernels that draw Gaussian splats on a CPU, and their gradients.
 
-Room: render (ground floor). Private to ``render.splats``, whose twin says the same in torch.
+Room: render (ground floor). Private to ``render.splats``; ``render.splat_twin`` says the same in torch.
 Single precision throughout.
 Project, sort by depth, list per row of tiles, list per tile, composite front to back. Every pixel is owned by
 one job and every list keeps the order of depth, so pictures and gradients do not depend on the threads.
@@ -19,6 +19,7 @@ from numpy import ndarray
 
 from render._splats.arrays import CHUNK, LAYERS, RECORD, TILE, Canvas, Records, Splats, View
 from render._splats.drawing import draw_row, paint_row
+from render._splats.fronts import front_row
 from render._splats.lists import binned_by_row
 from render._splats.projection import project_chunk
 from render._splats.projection_gradients import places_of, project_chunk_back
@@ -33,6 +34,7 @@ __all__ = [
     "Splats",
     "View",
     "draw",
+    "find_fronts",
     "paint",
     "runner",
     "slopes_of",
@@ -116,6 +118,16 @@ def draw(splats: Splats, view: View, *, run: Run) -> Drawn:
 
     rows = run(one, len(starts) - 1)
     return Drawn(layers=layers, records=records, counts=counts, listed=listed, starts=starts, rows=rows)
+
+
+def find_fronts(splats: Splats, view: View, *, fronts: Int64[ndarray, "h w"], run: Run) -> None:
+    """Write the Gaussian of every pixel at which less than half of the light passes on; -1 where none is."""
+    records, _, listed, starts = _listed(splats, view, run)
+
+    def one(row: int) -> None:
+        front_row(listed[starts[row] : starts[row + 1]], records, row * TILE, fronts)
+
+    run(one, len(starts) - 1)
 
 
 def _listed(splats: Splats, view: View, run: Run) -> tuple[Records, ndarray, ndarray, ndarray]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from render._splats import Canvas, Splats, View, draw, paint, runner, slopes_of
+from render._splats import Canvas, Splats, View, draw, find_fronts, paint, runner, slopes_of
 from render.cameras import Cameras
 from render.gaussians import Gaussians
 
@@ -28,8 +28,7 @@ def painted(
     """Colour, depth and alpha of every view; nothing has gradients."""
     shape = len(cameras), cameras.height, cameras.width
     rgb, depth, alpha = torch.empty(*shape, 3), torch.empty(*shape, 1), torch.empty(*shape, 1)
-    splats = Splats(*(_array(getattr(gaussians, name)) for name in Splats._fields))
-    w2c = cameras.w2c
+    splats, w2c = _splats(gaussians), cameras.w2c
     with runner(threads) as run:
         for i in range(len(cameras)):
             canvas = Canvas(
@@ -42,6 +41,17 @@ def painted(
             view = _view(w2c[i], cameras.origins[i], cameras[[i]])
             paint(splats, view, background=behind, canvas=canvas, run=run)
     return rgb, depth, alpha
+
+
+def kernel_fronts(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> Int[Tensor, "n h w"]:
+    """Per pixel, the Gaussian at which less than half of the light passes on; -1 where more passes all."""
+    fronts = torch.empty(len(cameras), cameras.height, cameras.width, dtype=torch.int64)
+    splats, w2c = _splats(gaussians), cameras.w2c
+    with runner(threads) as run:
+        for i in range(len(cameras)):
+            view = _view(w2c[i], cameras.origins[i], cameras[[i]])
+            find_fronts(splats, view, fronts=fronts[i].numpy(), run=run)
+    return fronts
 
 
 def kernel_layers(
@@ -104,6 +114,10 @@ class _Layers(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _splats(gaussians: Gaussians) -> Splats:
+    return Splats(*(_array(getattr(gaussians, name)) for name in Splats._fields))
 
 
 def _view(w2c: Float[Tensor, "4 4"], origin: Float[Tensor, " 3"], camera: Cameras) -> View:

@@ -9,7 +9,7 @@ from torch import Tensor
 def composited(
     uv: Tensor, conics: Tensor, depth: Tensor, opacities: Tensor, colours: Tensor, *, width: int, height: int
 ) -> Tensor:
-    """Colour, depth times alpha, and alpha [h w 5] of splats [g ...], over black."""
+    """Colour, depth times alpha, alpha, and median depth [h w 6] of splats [g ...], over black."""
     order = sorted((z, i) for i, z in enumerate(depth.tolist()) if z > 0.01)
     splats = [
         (*uv[i].tolist(), *conics[i].tolist(), float(opacities[i]), (*colours[i].tolist(), z))
@@ -20,7 +20,7 @@ def composited(
 
 
 def _pixel(splats: list[tuple], x: float, y: float) -> list[float]:
-    through, blend = 1.0, [0.0] * 4
+    through, blend, median = 1.0, [0.0] * 4, 0.0
     for u, v, a, b, c, opacity, values in splats:
         dx, dy = x - u, y - v
         sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
@@ -30,5 +30,6 @@ def _pixel(splats: list[tuple], x: float, y: float) -> list[float]:
         if through * (1.0 - alpha) <= 1e-4:
             break
         blend = [total + through * alpha * value for total, value in zip(blend, values, strict=True)]
+        median = values[3] if through >= 0.5 > through * (1.0 - alpha) else median
         through *= 1.0 - alpha
-    return [*blend, 1.0 - through]
+    return [*blend, 1.0 - through, median]

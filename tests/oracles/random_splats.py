@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from render.cameras import Cameras
 from render.gaussians import Gaussians, sh_from_rgb
-from render.splats import projected
+from render.splat_twin import projected
 
 T = TypeVar("T", Gaussians, Cameras)
 
@@ -30,6 +31,32 @@ def random_splats(g: int, *, degree: int = 0, size: float = -2.5, seed: int = 0)
         sh=torch.cat([sh_from_rgb(torch.rand(g, 3, generator=generator)), 0.3 * noise(15, 3)], dim=1)[
             :, : (degree + 1) ** 2
         ],
+    )
+
+
+def hard_splats() -> Gaussians:
+    """Huge, needle-thin, hardly visible, opaque, at the near plane, behind: ten of each."""
+    gaussians = random_splats(70, size=-2.0, seed=5)
+    gaussians.log_scales[:10] += 4.0
+    gaussians.log_scales[10:20] = torch.tensor([0.5, -9.0, -9.5])
+    gaussians.logit_opacities[20:30] = -5.4
+    gaussians.logit_opacities[30:40] = 12.0
+    gaussians.means[40:50, 2] = torch.linspace(0.005, 0.02, 10)
+    gaussians.means[50:60, 2] = -1.0
+    return gaussians
+
+
+def stacked_splats(count: int) -> Gaussians:
+    """Flat discs of Gaussians right ahead, one behind the other, each of which takes 1/151 of the light."""
+    means = torch.tensor([[0.0, 0.0, 2.0]]).repeat(count, 1)
+    means[:, 2] += torch.linspace(0.0, 0.1, count)
+    return Gaussians(
+        means=means,
+        quats=torch.tensor([[1.0, 0.0, 0.0, 0.0]]).repeat(count, 1),
+        log_scales=torch.tensor([[-1.0, -1.0, -1.5]]).repeat(count, 1),
+        logit_opacities=torch.full((count,), -math.log(150.0)),
+        # Unlike colours: where all are alike, what is in front and what is behind cancel in gradients.
+        sh=torch.randn(count, 1, 3, generator=torch.Generator().manual_seed(0)),
     )
 
 

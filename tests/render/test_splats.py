@@ -10,17 +10,11 @@ from scipy.spatial.transform import Rotation
 from render.cameras import Cameras
 from render.gaussians import Gaussians, concatenated, sh_from_rgb
 from render.metrics import psnr
-from render.splats import (
-    Backend,
-    SplatImage,
-    pick_backend,
-    projected,
-    render_splats,
-    sh_colours,
-)
+from render.splat_twin import projected, sh_colours
+from render.splats import Backend, SplatImage, pick_backend, render_splats
 from tests.oracles import compositing, gsplat_reference
 from tests.oracles.box_room import BoxRoom, room_cameras
-from tests.oracles.random_splats import doubled, order_is_safe, random_splats
+from tests.oracles.random_splats import doubled, hard_splats, order_is_safe, random_splats, stacked_splats
 
 BACKENDS: list[Backend] = ["numba", "torch"]
 PINK = torch.tensor([0.9, 0.3, 0.5])
@@ -77,7 +71,7 @@ def test_the_twin_composites_as_plain_loops_over_gsplats_projection_do(degree: i
     gaussians = doubled(random_splats(60, degree=degree, size=-1.5))
     cameras = dataclasses.replace(room_cameras(torch.float64), width=25, height=18)
     uv, depth, conics = gsplat_reference.projected(gaussians, cameras)
-    image = render_splats(gaussians, cameras, backend="torch")
+    image = render_splats(gaussians, cameras, backend="torch", median_depth=True)
     for view, origin in enumerate(cameras.origins):
         colours = gsplat_reference.sh_colours(gaussians.sh, gaussians.means - origin)
         layers = compositing.composited(
@@ -85,7 +79,9 @@ def test_the_twin_composites_as_plain_loops_over_gsplats_projection_do(degree: i
         )
         torch.testing.assert_close(image.rgb[view], layers[..., :3], atol=1e-9, rtol=0)
         torch.testing.assert_close(image.depth[view] * image.alpha[view], layers[..., 3:4], atol=1e-9, rtol=0)
-        torch.testing.assert_close(image.alpha[view], layers[..., 4:], atol=1e-9, rtol=0)
+        torch.testing.assert_close(image.alpha[view], layers[..., 4:5], atol=1e-9, rtol=0)
+        torch.testing.assert_close(image.median_depth[view], layers[..., 5:], atol=1e-9, rtol=0)
+        assert 0.1 < (layers[..., 5] > 0).double().mean() < 0.99
 
 
 @pytest.mark.parametrize(("degree", "size"), [(0, -2.5), (1, -4.0), (2, -2.5), (3, -1.5)])
@@ -104,6 +100,36 @@ def test_the_kernels_draw_long_needles_across_many_tiles_as_the_twin_does():
     assert order_is_safe(gaussians, room_cameras())
     twin = render_splats(doubled(gaussians), doubled(room_cameras()), backend="torch")
     _assert_same(render_splats(gaussians, room_cameras()), twin, atol=1e-4)
+
+
+def test_the_kernels_draw_hard_splats_as_the_twin_does():
+    hard, cameras = hard_splats(), _front()
+    twin = render_splats(doubled(hard), doubled(cameras), background=PINK, backend="torch")
+    assert order_is_safe(hard, cameras)
+    _assert_same(render_splats(hard, cameras, background=PINK), twin, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_splat_whose_half_is_behind_the_camera_shows_its_other_half(backend: Backend):
+    crossing = _one(means=torch.tensor([[0.0, 0.0, 0.3]]), log_scales=torch.zeros(1, 3))
+    image = render_splats(crossing, _front(), backend=backend)
+    # It is far larger than the picture: half of the light, but for the slope of a Gaussian of 1 at 0.3.
+    torch.testing.assert_close(image.alpha, torch.full_like(image.alpha, 0.5), atol=0.05, rtol=0)
+    torch.testing.assert_close(image.depth, torch.full_like(image.depth, 0.3), atol=1e-5, rtol=0)
+
+
+def test_fifty_thousand_splats_in_one_tile_blend_as_the_twin_says():
+    stack, cameras = stacked_splats(50_000), _front(width=5, height=3)
+    K = cameras.K.clone()
+    K[:, :2, 2] = torch.tensor([2.5, 1.5])
+    cameras = dataclasses.replace(cameras, K=K)
+    image = render_splats(stack, cameras)
+    twin = render_splats(doubled(stack), doubled(cameras), backend="torch")
+    _assert_same(image, twin, atol=1e-4)
+    # Each takes 1/151 of what is left, until less than 1e-4 is: after 1386 of them.
+    assert image.alpha[0, 1, 2].item() == pytest.approx(1.0 - (150 / 151) ** 1386, abs=1e-6)
+    for name in ("rgb", "depth", "alpha"):
+        assert torch.equal(getattr(render_splats(stack, cameras, threads=3), name), getattr(image, name))
 
 
 @pytest.mark.parametrize("v", [14.0, 14.5, 15.0, 15.5, 16.0, 16.5, 17.0, 17.5])
