@@ -2,21 +2,28 @@
 
 Claims: forward and backward of the kernels are 30 times faster than those of the twin; the loss is six times
 faster than in torch; a preview of a world of 48 frames at 128x128 takes less than 20 s of two cores and gains
-more than 2 dB on frames that it never saw. Run from the root of the repository: ``python -m benchmarks.fit
-[--twin]``; ``--twin`` takes a minute and 2 GB more. Milliseconds are CPU time of one thread, medians, in
+more than 2 dB on frames that it never saw; worlds gain nothing by more splats than points. Run
+from the root of the repository: ``python -m benchmarks.fit [--twin | --growth]``; ``--twin`` takes a minute
+and 2 GB more, ``--growth`` prints the last table alone. Milliseconds are CPU time of one thread, medians, in
 turns; the preview is wall time on all cores, so let nothing else run.
 
-Quiet machine, 2 shared virtual cores of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1; forward is
-also part of both, and the twin was 40 times slower in another run:
+2 shared virtual cores of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1; others ran beside the
+steps, nothing beside the worlds. Forward is also part of both; the twin was 40 times slower in another run:
 
     one view       forward     both     loss  torch's     adam  step ms  steps/s
-      50k 256x256     22.9     77.0      5.9     33.2     15.3     98.2     10.2
-     200k 640x480    107.8    325.4     28.7    160.0     64.7    418.8      2.4
+      50k 256x256     27.8     80.4      7.2     35.9      4.8     92.4     10.8
+     200k 640x480    111.1    330.8     32.8    146.3     15.8    379.5      2.6
 
     world   splats  before   after   gain      s
         0   97,519   25.49   31.36   5.86   11.9
         1   86,529   25.53   30.19   4.66   10.3
         2   98,238   19.75   26.49   6.74   12.8
+
+    20 frames of 64x64, 900 steps: held-out PSNR at the end
+    world    first        none  relocation with prices     cloning   half more
+        0   19,497       30.71       30.67       30.63       30.68       30.28
+        1   13,883       30.19       30.24       30.09       30.37       30.11
+        2   14,597       27.90       27.86       27.78       27.35       27.21
 """
 
 from __future__ import annotations
@@ -25,21 +32,21 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks.splats import camera, room_splats
+from benchmarks.splats import both_ways, camera, room_splats
 from benchmarks.timing import cpu_ms
 from memory.cache import WorldCache
 from reconstruct.adam import SelectiveAdam
-from reconstruct.fit import QUALITIES, Fit, fitted, held_out_frames
+from reconstruct.densify import Cloning, Relocation
+from reconstruct.fit import QUALITIES, Fit, FitSettings, fitted, held_out_frames
 from reconstruct.init import gaussians_from_points
 from reconstruct.photometric import photometric_loss, ssim_map
-from render.cameras import Cameras
-from render.frames import median_depth
+from render.frames import Frames, median_depth
 from render.gaussians import Gaussians
-from render.splats import Backend, render_splats
+from render.splats import render_splats
 from worldgen.training.clips import FIRST_HELD_OUT_SEED
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
@@ -47,19 +54,18 @@ CASES = ((50_000, (256, 256)), (200_000, (640, 480)))
 ROUNDS = 7
 FRAMES, SIZE, WORLDS = 48, 128, 3
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
-
-
-def both_ways(splats: Gaussians, cameras: Cameras, slope: Tensor, *, backend: Backend) -> Callable[[], None]:
-    """Forward and backward of a picture."""
-    leaves = {name: getattr(splats, name).clone().requires_grad_() for name in NAMES}
-
-    def job() -> None:
-        image = render_splats(Gaussians(**leaves), cameras, backend=backend, threads=1)
-        (image.rgb * slope).sum().backward()
-        for leaf in leaves.values():
-            leaf.grad = None
-
-    return job
+GROWTH: dict[str, dict[str, Any]] = {
+    "none": {},
+    "relocation": {"strategy": Relocation(start=150, every=50)},
+    "with prices": {
+        "strategy": Relocation(start=150, every=50),
+        "opacity_weight": 0.01,
+        "scale_weight": 0.01,
+    },
+    "cloning": {"strategy": Cloning(start=150, every=50)},
+    "half more": {"strategy": Cloning(start=150, every=50), "cap": 1.5},
+}
+"""Settings by the name of a column; all may end with a fifth more splats but the last."""
 
 
 def losses(size: tuple[int, int]) -> dict[str, Callable[[], None]]:
@@ -108,25 +114,49 @@ def step_line(g: int, size: tuple[int, int], *, twin: bool) -> str:
 
 def preview(index: int) -> tuple[float, float, float, int]:
     """Seconds, score before and after, and splats of a preview of an exactly known world."""
-    scene = random_scene(FIRST_HELD_OUT_SEED + 300 + index)
-    frames = render(scene, random_walk_cameras(scene, n=FRAMES, seed=index, width=SIZE, height=SIZE))
-    cache = WorldCache()
-    for i in range(FRAMES):
-        cache.remember(frames[[i]], cache.render(frames[[i]].cameras), ids=[i], given=True)
-    start, scale = gaussians_from_points(cache.points), median_depth(frames[:1])
+    start, frames, scale = world(index, count=FRAMES, size=SIZE)
     began = time.perf_counter()
     fit = Fit(start, frames, held_out=held_out_frames(FRAMES), settings=QUALITIES["preview"], scale=scale)
     scores = [score for _, score in fitted(fit)]
     return time.perf_counter() - began, scores[0], fit.best_score, len(start)
 
 
+def world(index: int, *, count: int, size: int) -> tuple[Gaussians, Frames, float]:
+    """First splats, frames and scale of an exactly known world."""
+    scene = random_scene(FIRST_HELD_OUT_SEED + 300 + index)
+    frames = render(scene, random_walk_cameras(scene, n=count, seed=index, width=size, height=size))
+    cache = WorldCache()
+    for i in range(count):
+        cache.remember(frames[[i]], cache.render(frames[[i]].cameras), ids=[i], given=True)
+    return gaussians_from_points(cache.points), frames, median_depth(frames[:1])
+
+
+def growth_line(index: int) -> str:
+    """One line of the table of strategies."""
+    start, frames, scale = world(index, count=20, size=64)
+    scores = []
+    for more in GROWTH.values():
+        settings = FitSettings(steps=900, **more)
+        fit = Fit(start, frames, held_out=held_out_frames(20), settings=settings, scale=scale, threads=1)
+        for _ in fitted(fit):
+            pass
+        scores.append(fit.best_score)
+    return f"{index:5}{len(start):9,}" + "".join(f"{score:12.2f}" for score in scores)
+
+
 def main() -> None:
     """Print the tables that the docstring keeps."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--twin", action="store_true", help="compare with the torch twin too")
+    parser.add_argument("--growth", action="store_true", help="compare strategies that add splats, instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if options.growth:
+        print(f"{'world':>5}{'first':>9}" + "".join(f"{name:>12}" for name in GROWTH))
+        for index in range(WORLDS):
+            print(growth_line(index), flush=True)
+        return
     names = ("forward", "both", "loss", "torch's", "adam", "step ms", "steps/s")
     print(f"{'one view':13}" + "".join(f"{name:>9}" for name in names) + " twin")
     for g, size in CASES:

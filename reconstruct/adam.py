@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reconstruct._adam_kernel import adam_rows
+from reconstruct._adam_kernel import adam_rows, corrections
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-15
@@ -37,10 +37,13 @@ class SelectiveAdam:
         values: Mapping[str, Float[Tensor, "g ..."]],
         *,
         seen: Int[Tensor, " v"],
-        rates: Mapping[str, float],
+        rates: Mapping[str, float | Float[Tensor, " ..."]],
         threads: int = 1,
     ) -> None:
-        """Move the rows ``seen`` against their gradients, in place; a tensor a job of the CPU's threads."""
+        """Move the rows ``seen`` against their gradients, in place; a tensor a job of the CPU's threads.
+
+        A rate is a number, or a tensor with one for every number of a row.
+        """
         self.counts[seen] += 1
 
         def one(name: str) -> None:
@@ -49,9 +52,10 @@ class SelectiveAdam:
                 return
             tensors = value, slope, self.first[name], self.second[name]
             if value.device.type == "cpu" and value.dtype == torch.float32:
-                x, g, m, v = (part.detach().view(len(part), -1).numpy() for part in map(_packed, tensors))
-                rows, counts = seen.numpy(), self.counts.numpy()
-                adam_rows(x, g, m, v, rows, counts, np.float32(rates[name]), BETAS, np.float32(EPSILON))
+                x, g, m, v = (part.detach().view(-1).numpy() for part in map(_packed, tensors))
+                rows, counts, scale = seen.numpy(), self.counts.numpy(), corrections(BETAS)
+                each = np.full(value.shape[1:], rates[name], np.float32).reshape(-1)
+                adam_rows(x, g, m, v, rows, counts, scale, each, BETAS, np.float32(EPSILON))
             else:
                 with torch.no_grad():
                     _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
@@ -69,6 +73,13 @@ class SelectiveAdam:
             for name, value in averages.items():
                 averages[name] = value[rows]
         self.counts = self.counts[rows]
+
+    def widened(self, name: str, value: Float[Tensor, "g ..."]) -> None:
+        """Go on with longer rows of one tensor; of what is new at their ends nothing is known."""
+        for averages in (self.first, self.second):
+            wider = torch.zeros_like(value)
+            wider[:, : averages[name].shape[1]] = averages[name]
+            averages[name] = wider
 
     def forget(self, rows: Int[Tensor, " k"]) -> None:
         """Begin anew for splats that stand for something else now."""
@@ -93,7 +104,7 @@ def _step_rows(
     *,
     seen: Int[Tensor, " v"],
     counts: Int[Tensor, " g"],
-    rate: float,
+    rate: float | Float[Tensor, " ..."],
 ) -> None:
     """The step in torch, on any device and in any precision."""
     b1, b2 = BETAS

@@ -1,4 +1,4 @@
-"""Hygiene: what is left out of fitted splats, and why; how few are enough from afar.
+"""Hygiene: what is left out of fitted splats, and why.
 
 Room: reconstruct; the command line and the viewer may import this. Every judgement rests on what splats do
 to the frames of the world: drawn once a frame, the gradient of a picture times an image tells, for every
@@ -10,11 +10,10 @@ by it.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from render.cameras import Cameras
@@ -37,9 +36,6 @@ MOSTLY = 0.5
 
 LARGEST = 0.5
 """Standard deviation, in the world's scale, above which a splat is no part of a surface."""
-
-CURVE_BITS = 16
-"""A side of the cube around the world is cut into 2 to the power of so many cells."""
 
 MAX_LOSS_DB = 0.1
 """What frames that were given may lose on average by any one kind of cleaning."""
@@ -94,37 +90,6 @@ def cleaned(splats: Gaussians, frames: Frames, *, scale: float, threads: int | N
             gone[name] = int((kept & fault).sum())
             kept, score = left, after
     return Cleaned(splats=splats[kept], **gone)
-
-
-def thinned(splats: Gaussians, most: int) -> Gaussians:
-    """At most so many splats, evenly chosen all over the world, wide enough to cover as much.
-
-    Splats are put in the order of a space-filling curve; of every stretch of it one stays, and grows along
-    the surface by the root of how many it stands for.
-
-    Raises:
-        ValueError: if there should be none.
-    """
-    if most < 1:
-        raise ValueError(f"at least one splat is to stay, got {most}")
-    if len(splats) <= most:
-        return splats
-    places = ((torch.arange(most, dtype=torch.float64) + 0.5) * (len(splats) / most)).long()
-    few = splats[_curve(splats.means)[places].sort().values]
-    thinnest = few.log_scales.argmin(dim=1, keepdim=True)
-    wider = few.log_scales + 0.5 * math.log(len(splats) / most)
-    return dataclasses.replace(few, log_scales=wider.scatter(1, thinnest, few.log_scales.gather(1, thinnest)))
-
-
-def _curve(means: Float[Tensor, "g 3"]) -> Int[Tensor, " g"]:
-    """Rows in Morton order: neighbours along it are near each other."""
-    low, high = means.amin(dim=0), means.amax(dim=0)
-    cells = ((means - low) / (high - low).amax().clamp_min(1e-12) * ((1 << CURVE_BITS) - 1)).long()
-    keys = torch.zeros(len(means), dtype=torch.int64)
-    for bit in range(CURVE_BITS):
-        for axis in range(3):
-            keys |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return keys.argsort(stable=True)
 
 
 def _judged(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from reconstruct.formats import read_ply
 from tests.e2e.verbs import Words, run
+from worldgen.worlds import random_scene, random_walk_cameras, render
 
 
 @pytest.fixture
@@ -79,3 +82,54 @@ def test_senseless_fits_are_refused(
     assert run("fit", world, *words) == 2
     assert complaint in capsys.readouterr().err
     assert not (world / "splats").exists() or not any((world / "splats").iterdir())
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """Photographs of a walk, and nothing else but where they were taken."""
+    scene, folder = random_scene(5), tmp_path / "capture"
+    walk = render(scene, random_walk_cameras(scene, n=6, seed=1, width=48, height=40))
+    folder.mkdir()
+    K = walk.cameras.K.clone()
+    K[:, :2, 2] -= 0.5
+    frames = []
+    for i in range(len(walk)):
+        Image.fromarray((walk.rgb[i] * 255).round().byte().numpy()).save(folder / f"{i}.png")
+        frames.append({"file": f"{i}.png", "K": K[i].tolist(), "c2w": walk.cameras.c2w[i].tolist()})
+    (folder / "cameras.json").write_text(json.dumps({"frames": frames}))
+    return folder
+
+
+def test_photographs_become_a_file_of_splats(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "splats.ply"
+    assert run("fit", capture, "--out", out, "--steps", 12, "--max-splats", 700) == 0
+    said = capsys.readouterr().out
+    assert "splats after 12 steps (" in said
+    assert "a second)" in said
+    assert "dB on held-out frames (before: " in said
+    assert 0 < len(read_ply(out)) <= 700
+    assert {file.name for file in tmp_path.iterdir()} == {"capture", "splats.ply"}
+    assert run("fit", capture, "--out", tmp_path / "again.ply", "--steps", 12, "--max-splats", 700) == 0
+    assert out.read_bytes() == (tmp_path / "again.ply").read_bytes()
+
+
+def test_requests_that_fit_neither_a_world_nor_a_capture_are_refused(
+    capture: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused = (
+        ((capture,), "say where its splats go"),
+        ((capture, "--out", tmp_path / "splats.xyz"), "ends in none of these"),
+        ((capture, "--out", tmp_path / "none" / "splats.ply"), "create it first"),
+        ((capture, "--out", tmp_path / "splats.ply", "--max-splats", 2), "at least 4 splats"),
+        ((world, "--out", tmp_path / "splats.ply"), "are for captures"),
+        ((empty,), "is neither a world"),
+        ((tmp_path / "none",), "does not exist"),
+    )
+    for words, complaint in refused:
+        assert run("fit", *words, "--steps", 3) == 2
+        assert complaint in capsys.readouterr().err, words
+    assert not (tmp_path / "splats.ply").exists()

@@ -75,3 +75,66 @@ def test_tensors_that_are_not_packed_are_refused():
     fall(own, 0)
     with pytest.raises(ValueError, match="packed"):
         adam.step(own, seen=torch.arange(7), rates=RATES)
+
+
+@pytest.mark.parametrize("width", [1, 3, 48])
+def test_a_row_takes_the_same_step_whoever_takes_one_beside_it(width: int):
+    rng = torch.Generator().manual_seed(1)
+    start, slopes = torch.randn(500, width, generator=rng), torch.randn(4, 500, width, generator=rng)
+
+    def stepped(seen: list[torch.Tensor]) -> torch.Tensor:
+        own = {"a": start.clone().requires_grad_()}
+        adam = SelectiveAdam(own)
+        for slope in slopes:
+            own["a"].grad = slope.clone()
+            for rows in seen:
+                adam.step(own, seen=rows, rates=RATES)
+        return own["a"].detach()
+
+    everyone = stepped([torch.arange(500)])
+    shuffled = stepped([torch.randperm(500, generator=rng)])
+    parted = stepped([torch.arange(0, 500, 2), torch.arange(1, 130, 2), torch.arange(131, 500, 2)])
+    assert torch.equal(shuffled, everyone)
+    assert torch.equal(parted, everyone)
+
+
+def test_steps_stay_right_after_the_averages_no_longer_need_correction():
+    own, start = values(), values()
+    adam = SelectiveAdam(own)
+    adam.counts += 30_000
+    for name in own:
+        adam.second[name] += 4.0
+    fall(own, 0)
+    adam.step(own, seen=torch.arange(7), rates=RATES)
+    for name, before in start.items():
+        slope = own[name].grad
+        moved = RATES[name] * 0.1 * slope / (0.999 * 4.0 + 0.001 * slope.square()).sqrt()
+        torch.testing.assert_close(own[name].detach(), before.detach() - moved, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_columns_may_have_rates_of_their_own(dtype: torch.dtype):
+    rates, own = torch.tensor([0.1, 0.03, 0.005]), {"a": values(dtype)["a"]}
+    columns = [own["a"].detach()[:, k].clone().requires_grad_() for k in range(3)]
+    groups = [{"params": [column], "lr": float(rates[k])} for k, column in enumerate(columns)]
+    expected, found = torch.optim.Adam(groups, betas=(0.9, 0.999), eps=1e-15), SelectiveAdam(own)
+    for seed in range(10):
+        fall(own, seed)
+        for k, column in enumerate(columns):
+            column.grad = own["a"].grad[:, k].clone()
+        expected.step()
+        found.step(own, seen=torch.arange(7), rates={"a": rates})
+    torch.testing.assert_close(own["a"], torch.stack(columns, dim=1), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_may_grow_longer_and_what_is_new_has_no_past():
+    own = values()
+    adam = SelectiveAdam(own)
+    fall(own, 0)
+    adam.step(own, seen=torch.arange(7), rates=RATES)
+    before = adam.first["a"].clone(), adam.second["a"].clone(), adam.first["b"].clone()
+    adam.widened("a", torch.zeros(7, 5))
+    for now, then in zip((adam.first["a"], adam.second["a"]), before, strict=False):
+        assert torch.equal(now[:, :3], then)
+        assert not now[:, 3:].any()
+    assert torch.equal(adam.first["b"], before[2])

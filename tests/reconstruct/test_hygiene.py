@@ -1,4 +1,4 @@
-"""Hygiene: faults that are put in come out, what is needed stays, and fewer splats cover as much."""
+"""Hygiene: faults that are put in come out, and what is needed stays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memory.cache import WorldCache
-from reconstruct.hygiene import MAX_LOSS_DB, cleaned, thinned
+from reconstruct.hygiene import MAX_LOSS_DB, cleaned
 from reconstruct.init import gaussians_from_points
 from render.frames import Frames, median_depth
 from render.gaussians import Gaussians, concatenated
@@ -87,22 +87,3 @@ def test_frames_without_confidence_do_not_judge(splats: Gaussians, walk: Frames)
     wrong = dataclasses.replace(doubted, depth=torch.where(trust > 0, walk.depth, 10.0 * walk.depth))
     first, second = (cleaned(splats, frames, scale=1.0, threads=1) for frames in (doubted, wrong))
     assert (first.floating, first.invisible) == (second.floating, second.invisible)
-
-
-def test_fewer_splats_cover_as_much(splats: Gaussians, walk: Frames):
-    few = thinned(splats, len(splats) // 3)
-    assert len(few) == len(splats) // 3
-    assert thinned(splats, len(splats)) is splats
-    with torch.no_grad():
-        alphas = [render_splats(part, walk.cameras).alpha.mean() for part in (splats, few)]
-    assert float(alphas[1]) > 0.9 * float(alphas[0])
-    kept = (few.means[:, None] == splats.means).all(dim=-1).nonzero()[:, 1]
-    assert len(kept.unique()) == len(few)
-    grown = (few.log_scales - splats.log_scales[kept]).sort(dim=1).values
-    expected = torch.tensor([0.0, 0.5, 0.5]) * math.log(len(splats) / len(few))
-    torch.testing.assert_close(grown, expected.expand(len(few), 3), rtol=1e-4, atol=1e-5)
-    # Evenly: hardly any splat is far from all that stayed.
-    gaps = torch.cdist(splats.means, few.means).amin(dim=1) / splats.scales.amax(dim=1)
-    assert float(gaps.quantile(0.95)) < 8.0
-    with pytest.raises(ValueError, match="at least one splat"):
-        thinned(splats, 0)

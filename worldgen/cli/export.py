@@ -20,14 +20,14 @@ class Export:
     """File to write."""
 
     max_splats: int | None = None
-    """At most so many splats, evenly chosen and grown to cover as much; all where not given."""
+    """At most so many splats, neighbours merged to cover as much; all where not given."""
 
     def run(self) -> int:
         from memory.restore import restored_cache
         from memory.world import World
         from reconstruct.fitted import splats_of
         from reconstruct.formats import export_splats
-        from reconstruct.hygiene import thinned
+        from reconstruct.levels import thinned
         from worldgen.cli.progress import bar
 
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:

@@ -17,7 +17,7 @@ from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.path_files import load_path
 from render.paths import PRESETS, path_named
-from worldgen.explore import EXPLORE
+from worldgen.explore import CHOSEN_ON_THE_WAY
 
 MAX_FRAMES = 10_000
 
@@ -110,17 +110,17 @@ def path_from(
     """The camera path that ``--path`` names: a preset or a JSON file.
 
     A preset starts at ``start``, which is the first of its ``frames`` cameras. A file's poses are
-    taken as they are, relative to the world, at the size and with the intrinsics of the world. Of a way
-    that is explored only ``start`` is known.
+    taken as they are, relative to the world, at the size and with the intrinsics of the world. Of a path
+    that is chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
-    if text == EXPLORE:
+    if text in CHOSEN_ON_THE_WAY:
         return start
     if text in PRESETS:
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
     if not Path(text).is_file():
-        names = ", ".join(sorted([*PRESETS, EXPLORE]))
+        names = ", ".join(sorted([*PRESETS, *CHOSEN_ON_THE_WAY]))
         raise ValueError(f"--path takes one of {names}, or a JSON file; there is no file {text}")
     loaded = load_path(Path(text))
     c2w = loaded.c2w[:frames].float()
