@@ -4,6 +4,16 @@ Room: viewer. Imports reconstruct, memory and render; only the command line impo
 """
 
 from viewer.app import Viewer
-from viewer.live import GrowFn, Grown
+from viewer.asks import Abilities, Editor, ExploreFn, GrowFn, Grown, History, Remembered, Scene
 
-__all__ = ["GrowFn", "Grown", "Viewer"]
+__all__ = [
+    "Abilities",
+    "Editor",
+    "ExploreFn",
+    "GrowFn",
+    "Grown",
+    "History",
+    "Remembered",
+    "Scene",
+    "Viewer",
+]

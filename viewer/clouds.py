@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
 from viser.transforms import SO3
 
 from render.gaussians import Gaussians
@@ -45,6 +46,12 @@ class Cloud:
     rgbs: UInt8[np.ndarray, "g 3"]
     opacities: UInt8[np.ndarray, "g 1"]
 
+    normals: Float32[np.ndarray, "g 3"]
+    """Unit length, across the flat side of the splat."""
+
+    confidence: Float32[np.ndarray, " g"]
+    """Trust in [0, 1]; 1 for what was measured or placed."""
+
     def __len__(self) -> int:
         return len(self.centers)
 
@@ -54,18 +61,25 @@ class Cloud:
             covariances=self.covariances[index],
             rgbs=self.rgbs[index],
             opacities=self.opacities[index],
+            normals=self.normals[index],
+            confidence=self.confidence[index],
         )
 
 
-def cloud_from_gaussians(gaussians: Gaussians) -> Cloud:
-    """What viser draws of ``gaussians``. View-dependent colour is lost."""
+def cloud_from_gaussians(gaussians: Gaussians, confidence: Float[Tensor, " g"] | None = None) -> Cloud:
+    """What viser draws of ``gaussians``. View-dependent colour is lost; without confidence it is 1."""
     scales = gaussians.scales.detach().cpu().numpy()
-    axes = SO3(gaussians.quats.detach().cpu().numpy()).as_matrix() * scales[:, None, :]
+    turns = SO3(gaussians.quats.detach().cpu().numpy()).as_matrix()
+    axes = turns * scales[:, None, :]
+    normals = np.take_along_axis(turns, scales.argmin(axis=1)[:, None, None], axis=2)[:, :, 0]
+    trust = torch.ones(len(gaussians)) if confidence is None else confidence
     return Cloud(
         centers=gaussians.means.detach().cpu().float().numpy(),
         covariances=(axes @ axes.transpose(0, 2, 1)).astype(np.float32),
         rgbs=(gaussians.base_rgb.detach().cpu() * 255).round().to(torch.uint8).numpy(),
         opacities=(gaussians.opacities.detach().cpu() * 255).round().to(torch.uint8).numpy()[:, None],
+        normals=normals.astype(np.float32),
+        confidence=trust.detach().cpu().float().numpy(),
     )
 
 
@@ -103,6 +117,8 @@ def concatenated(clouds: list[Cloud]) -> Cloud:
         covariances=np.concatenate([cloud.covariances for cloud in clouds]),
         rgbs=np.concatenate([cloud.rgbs for cloud in clouds]),
         opacities=np.concatenate([cloud.opacities for cloud in clouds]),
+        normals=np.concatenate([cloud.normals for cloud in clouds]),
+        confidence=np.concatenate([cloud.confidence for cloud in clouds]),
     )
 
 

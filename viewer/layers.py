@@ -14,15 +14,18 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from viser import CameraFrustumHandle, FrameHandle, GaussianSplatHandle, SceneNodePointerEvent, ViserServer
 
+from memory.boxes import Box
 from viewer.clouds import (
     FOCAL_PX,
     Cloud,
+    concatenated,
     covariances_seen_from,
     next_reach,
     packed,
     reach_needed,
     thinned,
 )
+from viewer.paint import Paint, painted
 from viewer.pictures import Shot
 
 LayerName = Literal["splats", "points", "cameras"]
@@ -68,19 +71,48 @@ class Layers:
             for name in ("splats", "points", "cameras")
         }
         self._clouds: list[Cloud] = []
+        self._drawn: list[Cloud] = []
+        self._kept_one_in = self._drawn_one_in = 1
+        self._most = MOST_SPLATS
+        self._paint: Paint = "Colours"
+        self._place = np.zeros(3)
         self._splats: list[GaussianSplatHandle] = []
         self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
         self._cameras: dict[int, CameraFrustumHandle] = {}
         self._camera_stride = 1
         self._lock = threading.Lock()
         self.frame_count = 0
-        self.one_in = 1
+
+    @property
+    def one_in(self) -> int:
         """One splat in so many is drawn."""
+        return self._kept_one_in * self._drawn_one_in
 
     @property
     def splat_count(self) -> int:
         """How many splats the browser holds."""
-        return sum(map(len, self._clouds))
+        return sum(map(len, self._drawn))
+
+    @property
+    def node_count(self) -> int:
+        """In how many parts they are drawn."""
+        return len(self._clouds)
+
+    def count_within(self, box: Box) -> int:
+        """How many of the drawn splats have their centre in a box."""
+        with self._lock:
+            return sum(
+                int(((cloud.centers >= box.low) & (cloud.centers <= box.high)).all(axis=1).sum())
+                for cloud in self._clouds
+            )
+
+    def places(self) -> tuple[Float[np.ndarray, "g 3"], UInt8[np.ndarray, "g 3"]]:
+        """Where the drawn splats are, and their colours."""
+        with self._lock:
+            whole = concatenated(self._drawn) if self._drawn else None
+        return (
+            (np.zeros((0, 3)), np.zeros((0, 3), np.uint8)) if whole is None else (whole.centers, whole.rgbs)
+        )
 
     def switch(self, name: LayerName, *, visible: bool) -> None:
         """Show or hide one layer in every browser."""
@@ -89,10 +121,37 @@ class Layers:
     def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
         """Put chunks into the scene, all at once."""
         with self._lock, self._server.atomic():
-            self._add_clouds([thinned(c, one_in=self.one_in) if self.one_in > 1 else c for c in clouds])
+            self._add_clouds([_thin(cloud, self._kept_one_in) for cloud in clouds])
             for shot in shots:
                 self._add_camera(self.frame_count, shot, color=NEW_COLOUR if is_new else OLD_COLOUR)
                 self.frame_count += 1
+
+    def replace(self, clouds: list[Cloud], shots: list[Shot]) -> None:
+        """Show other chunks in place of all there are."""
+        with self._lock, self._server.atomic():
+            for camera in self._cameras.values():
+                camera.remove()
+            self._cameras, self._camera_stride, self.frame_count = {}, 1, 0
+            self._clouds, self._kept_one_in = [], 1
+            self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
+            self._add_clouds(clouds)
+            for shot in shots:
+                self._add_camera(self.frame_count, shot, color=OLD_COLOUR)
+                self.frame_count += 1
+
+    def limit(self, most: int) -> None:
+        """Draw at most so many splats; what is not drawn is kept, and comes back with a higher limit."""
+        with self._lock, self._server.atomic():
+            self._most = min(max(1, most), MOST_SPLATS)
+            self._add_clouds([])
+
+    def paint(self, paint: Paint, *, place: Float[np.ndarray, " 3"]) -> None:
+        """Let colours say something else; nearness is measured from ``place``."""
+        with self._lock, self._server.atomic():
+            self._paint, self._place = paint, place
+            for index in range(len(self._drawn)):
+                self._draw_splats(index)
+                self._draw_points(index)
 
     def keep_in_sight(self, places: Float[np.ndarray, "n 3"]) -> None:
         """Widen splats that would vanish for a visitor far outside, and narrow them when all are back."""
@@ -111,9 +170,15 @@ class Layers:
         is_open = bool(self._clouds) and len(self._clouds[-1]) < NODE_SPLATS
         first = len(self._clouds) - int(is_open)
         self._clouds[first:] = packed([*self._clouds[first:], *clouds], least=NODE_SPLATS)
-        while self.splat_count > MOST_SPLATS:
-            self.one_in, first = 2 * self.one_in, 0
+        while sum(map(len, self._clouds)) > MOST_SPLATS:
+            self._kept_one_in, first = 2 * self._kept_one_in, 0
             self._clouds = packed([thinned(cloud, one_in=2) for cloud in self._clouds], least=NODE_SPLATS)
+        stride = 1
+        while sum(map(len, self._clouds)) > stride * self._most:
+            stride *= 2
+        if stride != self._drawn_one_in:
+            self._drawn_one_in, first = stride, 0
+        self._drawn[first:] = [_thin(cloud, stride) for cloud in self._clouds[first:]]
         for index in range(first, len(self._clouds)):
             low, high = np.quantile(self._clouds[index].centers, (0.01, 0.99), axis=0)
             self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
@@ -126,13 +191,13 @@ class Layers:
 
     def _draw_splats(self, index: int) -> None:
         """Send one cloud. A node keeps its name, so that it changes without a flicker."""
-        cloud = self._clouds[index]
+        cloud = self._drawn[index]
         covariances = covariances_seen_from(cloud, reach=self._reach)
         gaussians = {
             "centers": cloud.centers / self._unit,
             # Covariances travel as 16-bit floats: in units of a few pixels they keep their digits.
             "covariances": (covariances / self._unit**2).clip(-6e4, 6e4),
-            "rgbs": cloud.rgbs,
+            "rgbs": self._colours(cloud),
             "opacities": cloud.opacities,
         }
         if index < len(self._splats):
@@ -143,16 +208,19 @@ class Layers:
             self._splats.append(node)
 
     def _draw_points(self, index: int) -> None:
-        cloud = self._clouds[index]
+        cloud = self._drawn[index]
         self._server.scene.add_point_cloud(
             f"/points/{index:04d}",
             points=cloud.centers,
-            colors=cloud.rgbs,
+            colors=self._colours(cloud),
             point_size=point_size(cloud),
             point_shape="circle",
             point_shading="flat",
             precision="float32",  # 16 bits would move points by a pixel a few units from the origin
         )
+
+    def _colours(self, cloud: Cloud) -> UInt8[np.ndarray, "g 3"]:
+        return painted(cloud, self._paint, place=self._place, scale=self._scale)
 
     def _add_camera(self, number: int, shot: Shot, *, color: tuple[int, int, int]) -> None:
         if number % self._camera_stride:
@@ -179,6 +247,10 @@ class Layers:
 
     def _clicked(self, number: int) -> Callable[[SceneNodePointerEvent[CameraFrustumHandle]], None]:
         return lambda event: self._on_camera(event.client_id, number)
+
+
+def _thin(cloud: Cloud, one_in: int) -> Cloud:
+    return cloud if one_in == 1 else thinned(cloud, one_in=one_in)
 
 
 def thumbnail(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "ht wt 3"]:

@@ -6,18 +6,24 @@ has left does nothing.
 
 from __future__ import annotations
 
+import threading
 import time
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 from viser import ClientHandle, GuiEvent, GuiSliderHandle
 
 from viewer.conventions import ViserPose, between, up_of
-from viewer.panels import ORDER
+from viewer.minimap import Plan, with_visitor
 from viewer.pictures import Shot, caption, side_by_side
 
 FLIGHT_S = 0.8
 FLIGHT_STEPS = 20
+SHORTEST_STEP_S = 1.0 / 30.0
+
+ORDER = 3
+"""Where the frames stand in the window: below what every browser shares."""
 
 
 class Visitor:
@@ -29,7 +35,9 @@ class Visitor:
         self._client, self._shots, self._up, self._focus = client, shots, world_up, focus
         self._flight = 0
         self._number = 0
-        with client.gui.add_folder("Frames", order=ORDER["frames"]):
+        self._plan: Plan | None = None
+        self._place: tuple[float, ...] = ()
+        with client.gui.add_folder("Frames", order=ORDER):
             self._slider = client.gui.add_slider(
                 "Frame",
                 min=0,
@@ -39,6 +47,10 @@ class Visitor:
                 hint="Stand where this frame was seen from, and see what was seen.",
             )
             self._picture = client.gui.add_image(side_by_side(shots[0]), label=caption(shots[0]))
+            self._map = client.gui.add_image(np.zeros((2, 2, 3), np.uint8), label="From above", visible=False)
+            self._goes_along = client.gui.add_checkbox(
+                "Go along", initial_value=False, hint="Glide to every new frame while the world grows."
+            )
         self._slider.on_update(self._slid)
 
     def pose(self) -> ViserPose:
@@ -49,11 +61,31 @@ class Visitor:
         )
 
     def extend(self) -> None:
-        """Let the slider reach frames that have come since."""
-        self._slider.max = len(self._shots) - 1
+        """Let the slider reach the frames that there are now, and no others."""
+        last = len(self._shots) - 1
+        self._slider.max = last
+        if self._slider.value > last:
+            self._slider.value = last
+            self._show(last)
+
+    def show_plan(self, plan: Plan) -> None:
+        """Draw this browser on the map, if it has moved or the map is another one."""
+        pose = self.pose()
+        place = (*pose.position.round(4).tolist(), *pose.wxyz.round(3).tolist())
+        if plan is not self._plan or place != self._place:
+            self._plan, self._place = plan, place
+            self._map.image, self._map.visible = with_visitor(plan, pose), True
+
+    def tag_along(self) -> None:
+        """Glide to the newest frame, if this browser wants to."""
+        if self._goes_along.value:
+            newest = len(self._shots) - 1
+            threading.Thread(target=self.fly_to, args=(newest,), name="viewer-flight", daemon=True).start()
 
     def fly_to(self, number: int) -> None:
         """Glide to a frame's camera; a later flight cuts this one short. Takes ``FLIGHT_S`` seconds."""
+        if not 0 <= number < len(self._shots):
+            return
         self._flight += 1
         flight, start, goal = self._flight, self.pose(), self._shots[number].pose
         self._show(number)
@@ -65,10 +97,21 @@ class Visitor:
             self._stand(between(start, goal, share=share * share * (3.0 - 2.0 * share)))
             time.sleep(FLIGHT_S / FLIGHT_STEPS)
 
+    def play(self, poses: list[ViserPose], *, fps: float) -> None:
+        """Go through views at a steady pace, leaving out those that come too late; a later flight ends it."""
+        self._flight += 1
+        flight, began = self._flight, time.monotonic()
+        while self._flight == flight:
+            number = int((time.monotonic() - began) * fps)
+            self._stand(poses[min(number, len(poses) - 1)])
+            if number >= len(poses) - 1:
+                return
+            time.sleep(max(1.0 / fps, SHORTEST_STEP_S))
+
     async def _slid(self, event: GuiEvent[GuiSliderHandle[int]]) -> None:
         """Runs on the server's own loop, so that a quick drag arrives in order."""
         number = event.target.value
-        if number != self._number and number < len(self._shots):
+        if number != self._number and 0 <= number < len(self._shots):
             self._flight += 1
             self._show(number)
             self._stand(self._shots[number].pose)

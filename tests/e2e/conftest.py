@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.verbs import Words, forked
+from tests.e2e.windows import FLAGS, PATIENCE_MS, chromium
 from tests.oracles.small_models import perturbed_model
 from worldgen.model.weights import save_model
 
@@ -41,3 +43,14 @@ def walked(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Callable[[
         return folder
 
     return of
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with sync_playwright() as playwright:
+        path = chromium(playwright.chromium.executable_path)
+        expect.set_options(timeout=PATIENCE_MS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

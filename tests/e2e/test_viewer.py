@@ -1,50 +1,36 @@
 """The viewer in a real browser: headless Chromium draws the world and clicks its buttons."""
 
 import dataclasses
-import io
 import math
-import os
-import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from render.cameras import Cameras
-from tests.viewer.box_room import RoomGrow, cast, look, points_of
-from viewer import GrowFn, Viewer
+from tests.e2e.windows import (
+    HEIGHT,
+    PATIENCE_MS,
+    WIDTH,
+    click,
+    enter,
+    free_port,
+    picture,
+    show_tab,
+)
+from tests.viewer.box_room import RoomGrow, cast, look, scene_of
+from viewer import Abilities, GrowFn, Viewer
 from viewer.conventions import poses_from_cameras
 
 Open = Callable[[GrowFn | None], Viewer]
 Visit = Callable[[Viewer], Page]
 
-WIDTH, HEIGHT = 480, 320
 CLEAR = (slice(145, 310), slice(10, 205))
 """Rows and columns of the window that no panel covers."""
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 180_000
-"""Software rendering on a busy machine is slow."""
-
 
 ALIKE = 0.045
 """Mean difference of colour. The blur of 64 x 48 splats alone is 0.02 to 0.033; a mirrored picture is off
@@ -62,41 +48,15 @@ def tilted(cameras: Cameras) -> Cameras:
 CAMERAS = tilted(look(3, first_yaw=-0.2))
 
 
-def chromium(bundled: str) -> str:
-    """A Chromium to drive: the system's, else playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if found or Path(bundled).exists():
-        return found or bundled
-    missing = "no Chromium: `apt-get install chromium` or `playwright install chromium`"
-    if os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    pytest.skip(missing)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = chromium(playwright.chromium.executable_path)
-        expect.set_options(timeout=PATIENCE_MS)
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened() -> Iterator[Open]:
     """Opens viewers on a small world and closes them."""
     viewers: list[Viewer] = []
 
     def open_one(grow: GrowFn | None) -> Viewer:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        frames = cast(CAMERAS)
-        points = [points_of(frames[i : i + 1], first_id=i) for i in range(len(frames))]
-        up, scale = torch.tensor([0.0, -1.0, 0.0]), float(frames[:1].depth.median())
-        viewers.append(Viewer(frames, points, up=up, scale=scale, grow=grow, port=port))
+        scene = scene_of(cast(CAMERAS))
+        up, scale = torch.tensor([0.0, -1.0, 0.0]), float(scene.frames[:1].depth.median())
+        viewers.append(Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=free_port()))
         return viewers[-1]
 
     yield open_one
@@ -112,24 +72,12 @@ def visit(browser: Browser) -> Iterator[Visit]:
     def visit_one(viewer: Viewer) -> Page:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         pages.append(page)
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(viewer.url)
-        expect(page.get_by_text("Frames: 3")).to_be_visible()
-        # The note is as tall as the fonts here make it, so it goes before anybody compares pictures.
-        note = page.get_by_role("alert").filter(has_text="Software WebGL")
-        note.get_by_role("button").click(force=True)
-        expect(note).to_have_count(0)
+        enter(page, viewer.url, frames=3)
         return page
 
     yield visit_one
     for page in pages:
         page.close()
-
-
-def picture(page: Page) -> np.ndarray:
-    """The clear part of the window, in [0, 1]."""
-    shot = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE_MS))).convert("RGB")
-    return np.asarray(shot, dtype=np.float64)[CLEAR] / 255
 
 
 def expected_picture(camera: Cameras) -> np.ndarray:
@@ -147,7 +95,7 @@ def wait_for_picture(page: Page, expected: np.ndarray, *, within: float) -> None
     while difference > within:
         assert time.monotonic() < deadline, f"the window is off by {difference:.3f} on average"
         page.wait_for_timeout(500)
-        difference = np.abs(picture(page) - expected).mean()
+        difference = np.abs(picture(page)[CLEAR] - expected).mean()
 
 
 def wait_for_pose(viewer: Viewer, number: int) -> None:
@@ -158,15 +106,10 @@ def wait_for_pose(viewer: Viewer, number: int) -> None:
     while error > 1e-4:
         assert time.monotonic() < deadline, f"the visitor is off by {error:.4f}"
         time.sleep(0.1)
-        (visitor,) = viewer._visitors.values()
+        (visitor,) = viewer._stage.visitors.values()
         pose = visitor.pose()
         turn = np.abs(pose.rotation - expected.rotation).max()
         error = max(turn, np.abs(pose.position - expected.position).max(), abs(pose.fov - expected.fov))
-
-
-def click(page: Page, name: str) -> None:
-    """Forced: the page redraws too slowly here for playwright to call a button stable."""
-    page.get_by_role("button", name=name, exact=True).click(force=True)
 
 
 def test_the_first_view_is_the_first_frame(opened: Open, visit: Visit):
@@ -189,6 +132,7 @@ def test_the_slider_moves_the_camera(opened: Open, visit: Visit):
 def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(opened: Open, visit: Visit):
     viewer = opened(None)
     page = visit(viewer)
+    show_tab(page, "Look")
     page.get_by_role("checkbox", name="Cameras").click(force=True)
     (client,) = viewer._server.get_clients().values()
     goal, x, y = CAMERAS.origins[2].double().numpy(), 110, 230
@@ -215,13 +159,11 @@ def test_growing_adds_frames_while_another_browser_comes_and_goes(opened: Open, 
     page.get_by_label("Frames to add").fill("4")
     page.keyboard.press("Tab")
     click(page, "Grow")
-    expect(page.get_by_role("button", name="Grow", exact=True)).to_be_disabled()
     expect(page.get_by_text("Growing: 0 of 4 frames.")).to_be_attached()
     other.close()
     gate.set()
     expect(page.get_by_text("Added 4 frames.")).to_be_attached()
     expect(page.get_by_text("Frames: 7")).to_be_attached()
-    expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
 
 
 def test_stop_ends_growing_after_the_chunk_in_progress(opened: Open, visit: Visit):
@@ -241,6 +183,6 @@ def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(opened: 
     for count in (4, 5):
         click(page, "Grow")
         expect(page.get_by_text(f"Frames: {count}")).to_be_attached()
-        expect(page.get_by_role("button", name="Grow", exact=True)).to_be_enabled()
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
     assert "The generator ran out of ideas." in page.inner_text("body")
     assert "this line is for the log" not in page.inner_text("body")

@@ -17,7 +17,7 @@ from memory.points import Points
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam
 from render.frames import Frames
 from render.geometry import patch_axes
-from viewer import Grown
+from viewer import Grown, Scene
 
 LOW, HIGH = (-2.0, -1.2, -2.5), (2.4, 1.3, 4.0)
 """Corners of the room. +y is down."""
@@ -86,6 +86,11 @@ def points_of(frames: Frames, *, first_id: int = 0) -> Points:
         axes=patch_axes(places, torch.zeros_like(places), frames.depth, cameras).reshape(-1, 2, 3),
         source=first_id + torch.arange(n).repeat_interleave(h * w),
     )
+
+
+def scene_of(frames: Frames) -> Scene:
+    """A world that holds every pixel of ``frames``."""
+    return Scene(frames=frames, points=points_of(frames))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

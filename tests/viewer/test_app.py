@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from reconstruct.init import gaussians_from_points
-from tests.viewer.box_room import RoomGrow, cast, look, points_of
-from viewer import GrowFn, Viewer
+from tests.viewer.box_room import RoomGrow, cast, look, points_of, scene_of
+from viewer import Abilities, GrowFn, Scene, Viewer
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 
 
 def opened(port: int, *, grow: GrowFn | None = None) -> Viewer:
-    frames = cast(look(2, width=32, height=24))
-    return Viewer(frames, [points_of(frames)], up=UP, scale=2.0, grow=grow, port=port)
+    scene = scene_of(cast(look(2, width=32, height=24)))
+    return Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=port)
 
 
 def test_the_room_grow_is_a_grow_fn():
@@ -47,23 +47,24 @@ def test_run_ends_when_the_viewer_is_closed(free_port: int):
 def test_fitted_splats_take_the_place_of_points(free_port: int):
     frames = cast(look(1, width=32, height=24))
     fitted = gaussians_from_points(points_of(frames))[:100]
-    viewer = Viewer(frames, [points_of(frames)], up=UP, scale=2.0, splats=fitted, port=free_port)
+    scene = Scene(frames=frames, points=points_of(frames), splats=fitted)
+    viewer = Viewer(scene, up=UP, scale=2.0, port=free_port)
     try:
-        assert viewer._layers.splat_count == 100
+        assert viewer._stage.layers.splat_count == 100
     finally:
         viewer.close()
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scale_that_is_no_length_is_refused(scale: float):
-    frames = cast(look(1, width=32, height=24))
+    scene = scene_of(cast(look(1, width=32, height=24)))
     with pytest.raises(ValueError, match="positive length"):
-        Viewer(frames, [], up=UP, scale=scale)
+        Viewer(scene, up=UP, scale=scale)
 
 
 def test_no_frames_and_no_direction_are_refused():
     frames = cast(look(1, width=32, height=24))
     with pytest.raises(ValueError, match="at least one frame"):
-        Viewer(frames[:0], [], up=UP, scale=1.0)
+        Viewer(scene_of(frames[:0]), up=UP, scale=1.0)
     with pytest.raises(ValueError, match="direction"):
-        Viewer(frames, [], up=0 * UP, scale=1.0)
+        Viewer(scene_of(frames), up=0 * UP, scale=1.0)

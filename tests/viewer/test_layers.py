@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import viser
 
+from memory.boxes import Box
 from reconstruct.init import gaussians_from_points
 from tests.viewer.box_room import cast, look, points_of
 from viewer.clouds import Cloud, cloud_from_gaussians
@@ -33,6 +34,8 @@ def specks(n: int, *, seed: int = 0) -> Cloud:
         covariances=np.broadcast_to(np.float32(1e-6) * np.eye(3, dtype=np.float32), (n, 3, 3)),
         rgbs=random.integers(0, 256, (n, 3), dtype=np.uint8),
         opacities=np.full((n, 1), 200, dtype=np.uint8),
+        normals=np.tile(np.float32([0.0, 0.0, 1.0]), (n, 1)),
+        confidence=np.ones(n, dtype=np.float32),
     )
 
 
@@ -94,3 +97,44 @@ def test_splats_widen_for_a_distant_visitor_and_narrow_again(layers: Layers):
     assert (node.covariances[:, 0, 0] > 100 * at_home[:, 0, 0]).all()
     layers.keep_in_sight(np.array([[0.5, 0.5, 0.5]]))
     np.testing.assert_array_equal(node.covariances, at_home)
+
+
+def test_a_limit_draws_fewer_and_a_higher_one_brings_them_back(layers: Layers):
+    layers.add([specks(30_000), specks(30_000, seed=1)], [], is_new=False)
+    whole = [node.centers.copy() for node in layers._splats]
+    layers.limit(20_000)
+    assert layers.one_in == 4
+    assert layers.splat_count == pytest.approx(15_000, rel=0.05)
+    assert sum(sizes(layers)) == layers.splat_count
+    layers.add([specks(30_000, seed=2)], [], is_new=True)
+    assert layers.one_in == 8
+    layers.limit(MOST_SPLATS)
+    assert (layers.one_in, layers.splat_count) == (1, 90_000)
+    np.testing.assert_array_equal(layers._splats[0].centers, whole[0])
+
+
+def test_another_scene_takes_the_place_of_all(layers: Layers):
+    layers.add([specks(50_000)], shots(3), is_new=False)
+    layers.replace([specks(100, seed=4)], shots(1))
+    assert (sizes(layers), layers.frame_count, sorted(layers._cameras)) == ([100], 1, [0])
+    layers.add([specks(10, seed=5)], shots(1), is_new=True)
+    assert sizes(layers) == [110]
+
+
+def test_paint_recolours_what_is_there_and_what_comes(layers: Layers):
+    layers.add([specks(100)], [], is_new=False)
+    layers.paint("Normals", place=np.zeros(3))
+    (node,) = layers._splats
+    np.testing.assert_array_equal(node.rgbs, np.broadcast_to([128, 128, 255], (100, 3)))
+    layers.add([specks(50, seed=1)], [], is_new=True)
+    assert len(node.rgbs) == 150
+    assert (node.rgbs == [128, 128, 255]).all()
+    layers.paint("Colours", place=np.zeros(3))
+    np.testing.assert_array_equal(node.rgbs[:100], specks(100).rgbs)
+
+
+def test_what_lies_in_a_box_is_counted(layers: Layers):
+    cloud = specks(1000)
+    layers.add([cloud], [], is_new=False)
+    inside = (cloud.centers <= 0.5).all(axis=1).sum()
+    assert layers.count_within(Box(low=(-1.0, -1.0, -1.0), high=(0.5, 0.5, 0.5))) == inside > 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import ipaddress
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from render.cameras import Cameras
-    from viewer import Grown
-    from worldgen.rollout import Growth
+    from memory.world import World
+    from viewer import Abilities, Scene
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,13 @@ class View:
     """Folder of the world."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Anyone who can reach it can look and grow."""
+    """Address to listen on. Anyone who can reach it can look and steer, unless there is a --token."""
 
     port: int = 8080
     """Port to listen on; the next free one is taken if it is busy."""
+
+    token: str | None = None
+    """Let in only browsers that know this; it becomes part of the address to open."""
 
     read_only: bool = False
     """Only look; needed while another process grows the world."""
@@ -41,48 +43,52 @@ class View:
     def run(self) -> int:
         import torch
 
-        from memory.restore import restored_cache
         from memory.world import World
-        from reconstruct.fitted import has_fitted, splats_of
         from viewer import Viewer
-        from worldgen.generator import RGBDGenerator
-        from worldgen.rollout import Growth
+        from worldgen.cli.growing import generator_named
+        from worldgen.cli.viewing import Desk
 
         with World.open(self.world, writable=not self.read_only) as world:
-            frames = world.frames()
-            grow = None
             if self.read_only:
-                cache = restored_cache(world)
+                scene, abilities = _only_looked_at(world)
             else:
-                growth = Growth(world, RGBDGenerator(self.model, steps=self.steps))
-                cache, grow = growth.cache, _GrowOn(growth)
+                desk = Desk(world, generator_named(self.model, self.steps))
+                scene, abilities = desk.scene(), desk.abilities()
             viewer = Viewer(
-                frames,
-                [cache.points],
+                scene,
                 up=torch.tensor(world.scene.up),
                 scale=world.scene.scale,
-                splats=splats_of(world, cache.points) if has_fitted(world) else None,
-                grow=grow,
+                abilities=abilities,
                 host=self.host,
                 port=self.port,
+                token=self.token,
             )
+            if self.token is None and not is_this_machine(self.host):
+                sys.stderr.write(
+                    f"worldgen: anyone who can reach {self.host} can look at this world and steer it; "
+                    "give --token to let in only who knows it\n"
+                )
             print(f"{self.world} is at {viewer.url} (Ctrl-C to stop)", flush=True)  # noqa: T201
             viewer.run()
         return 0
 
 
-class _GrowOn:
-    """The viewer's ``GrowFn`` over an open world; one growth at a time."""
+def is_this_machine(host: str) -> bool:
+    """Whether nobody can come to an address from elsewhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
-    def __init__(self, growth: Growth):
-        self._growth = growth
-        self._busy = threading.Lock()
 
-    def __call__(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
-        """Plan the path and follow it; a path left unfinished is finished first."""
-        from viewer import Grown
+def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
+    """A world that somebody else may be changing."""
+    from memory.restore import restored_cache
+    from reconstruct.fitted import has_fitted, splats_of
+    from reconstruct.init import gaussians_from_points
+    from viewer import Abilities, Scene
 
-        with self._busy:
-            self._growth.plan(cameras, seed=seed, name="viewer")
-            for grown in self._growth.follow():
-                yield Grown(frames=grown.frames, points=grown.points)
+    points = restored_cache(world).points
+    splats = splats_of(world, points) if has_fitted(world) else None
+    scene = Scene(frames=world.frames(), points=points, splats=splats)
+    return scene, Abilities(splats=lambda: gaussians_from_points(points) if splats is None else splats)

@@ -1,0 +1,252 @@
+"""The viewer's panels in a real browser, over a world on disk and the real model, untrained and small.
+
+One world and one window for all: the tests run in order, and each leaves the window usable for the next.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+import trimesh
+from playwright.sync_api import Browser, Page, expect
+
+from memory.world import World
+from reconstruct.formats import read_ply
+from tests.e2e.windows import (
+    HEIGHT,
+    PATIENCE_MS,
+    WIDTH,
+    enter,
+    free_port,
+    picture,
+    press,
+    show_tab,
+    wait_until,
+)
+from viewer import Viewer
+from viewer.look_panel import QUALITIES
+from worldgen.cli.viewing import Desk
+from worldgen.generator import RGBDGenerator
+
+pytestmark = pytest.mark.slow  # one window for all of them: on a busy machine it takes minutes
+
+FRAMES = 4
+
+
+@dataclass(frozen=True)
+class Open:
+    """A world, the viewer that shows it, and a window on it."""
+
+    world: World
+    viewer: Viewer
+    page: Page
+
+    def say(self, text: str) -> None:
+        """Wait until a panel says so, in view or not."""
+        expect(self.page.get_by_text(text)).not_to_have_count(0)
+
+    def frames(self, count: int) -> None:
+        """Wait until the window counts so many frames."""
+        expect(self.page.get_by_text(f"Frames: {count}", exact=True)).to_be_attached()
+        assert len(self.world.frame_ids()) == count
+
+
+@pytest.fixture(scope="module")
+def seen(
+    walked: Callable[[int], Path],
+    small_weights: Path,
+    browser: Browser,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Open]:
+    folder = tmp_path_factory.mktemp("viewed") / "world"
+    shutil.copytree(walked(FRAMES), folder)
+    with World.open(folder, writable=True) as world:
+        desk = Desk(world, RGBDGenerator(str(small_weights), steps=1))
+        viewer = Viewer(
+            desk.scene(),
+            up=torch.tensor(world.scene.up),
+            scale=world.scene.scale,
+            abilities=desk.abilities(),
+            port=free_port(),
+        )
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
+        enter(page, viewer.url, frames=FRAMES)
+        yield Open(world, viewer, page)
+        page.close()
+        viewer.close()
+
+
+def fill(page: Page, label: str, text: str) -> None:
+    """Write into a field; some do not say which label is theirs, so what stands beside it counts."""
+    beside = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
+    beside.fill(text, force=True)
+    page.keyboard.press("Tab")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick from a list."""
+    beside = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
+    beside.first.click(force=True)
+    page.get_by_role("option", name=option, exact=True).click(force=True)
+
+
+def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
+    page = seen.page
+    fill(page, "Frames to add", "2")
+    press(page, "Turn left")
+    press(page, "Turn right")
+    page.reload()
+    seen.say("Added 2 frames.")
+    seen.frames(FRAMES + 4)
+    left = seen.world.cameras(seen.world.frame_ids()[FRAMES:]).c2w
+    # Two frames to the left and two back: the second move began where the first one ended.
+    torch.testing.assert_close(left[0, :3, :3], left[2, :3, :3], atol=1e-3, rtol=0)
+    assert not torch.allclose(left[0, :3, :3], left[1, :3, :3], atol=1e-2)
+    seen.say("What came last")
+    seen.say("shows ")
+
+
+def test_exploring_grows_and_stays_within_what_was_asked(seen: Open):
+    before = len(seen.world.frame_ids())
+    fill(seen.page, "Frames to add", "1")
+    press(seen.page, "Explore")
+    seen.say("Added 1 frame.")
+    seen.frames(before + 1)
+
+
+def test_undo_and_redo_move_the_head(seen: Open):
+    page, before = seen.page, len(seen.world.frame_ids())
+    show_tab(page, "World")
+    fill(page, "Chunks", "3")
+    press(page, "Undo")
+    seen.say("main is at chunk")
+    seen.frames(before - 3)
+    seen.say("3 undone")
+    press(page, "Redo")
+    seen.frames(before)
+
+
+def test_branches_begin_are_renamed_and_switched(seen: Open):
+    page = seen.page
+    fill(page, "Name", "west")
+    press(page, "Branch off")
+    seen.say("west is at chunk")
+    fill(page, "Name", "no such/name")
+    press(page, "Rename")
+    seen.say("A head is named by")
+    fill(page, "Name", "east")
+    press(page, "Rename")
+    seen.say("west is called east now.")
+    assert [head.name for head in seen.world.tree.heads()] == ["east", "main"]
+    assert seen.world.tree.current.name == "east"
+
+
+def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
+    page = seen.page
+    press(page, "Put a box here")
+    seen.say("splats inside.")
+    sides = page.get_by_text("Sides", exact=True).locator("xpath=ancestor::*[.//input][1]//input")
+    for i in range(3):
+        sides.nth(i).fill("4", force=True)
+        page.keyboard.press("Tab")
+    press(page, "Remove what is inside")
+    expect(page.get_by_text(re.compile(r"^Removed [\d,]+ points"))).not_to_have_count(0)
+    (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
+    assert edit.kind == "remove"
+    fill(page, "Chunks", "1")
+    press(page, "Undo")
+    seen.say("east is at chunk")
+    wait_until(lambda: all(chunk.edit is None for chunk in seen.world.chunks()), what="undo")
+
+
+def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
+    page, mesh, bad = seen.page, tmp_path / "crate.glb", tmp_path / "crate.exe"
+    trimesh.creation.box((1.0, 1.0, 1.0)).export(mesh)
+    bad.write_bytes(b"MZ")
+    files = page.locator("input[type=file]")
+    files.first.set_input_files(bad)
+    seen.say("A file that ends in")
+    files.first.set_input_files(mesh)
+    seen.say("crate.glb: 12 faces")
+    press(page, "Place it")
+    expect(page.get_by_text(re.compile(r"^Placed [\d,]+ points"))).not_to_have_count(0)
+    (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
+    assert edit.kind == "place"
+    assert edit.points > 0
+
+
+def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
+    page, server = seen.page, seen.viewer._server
+    show_tab(page, "Path")
+    fill(page, "Seconds a leg", "0.5")
+    fill(page, "Pictures a second", "8")
+    press(page, "Add keyframe")
+    seen.say("1 keyframe, 1 pictures")
+    (client,) = server.get_clients().values()
+    client.camera.position = np.array([0.2, 0.0, 0.3]) + client.camera.position
+    press(page, "Add keyframe")
+    seen.say("2 keyframes, 5 pictures, 0.6 s.")
+    press(page, "Play")
+    with page.expect_download() as saved:
+        press(page, "Save")
+    file = tmp_path / "path.json"
+    saved.value.save_as(file)
+    assert len(json.loads(file.read_text())["frames"]) == 5
+    press(page, "Clear")
+    seen.say("No keyframes yet.")
+    page.locator("input[type=file]").last.set_input_files(file)
+    seen.say("5 keyframes")
+    press(page, "Render video")
+    seen.say("The video is ready")
+    with page.expect_download() as filmed:
+        press(page, "Download video")
+    video = tmp_path / "film.mp4"
+    filmed.value.save_as(video)
+    with av.open(str(video)) as container:
+        assert container.streams.video[0].frames == 17  # 5 keyframes, 4 pictures a leg
+
+
+def test_growing_follows_the_path_that_is_drawn(seen: Open):
+    page, before = seen.page, len(seen.world.frame_ids())
+    fill(page, "Pictures a second", "1")
+    seen.say("5 keyframes, 5 pictures")
+    show_tab(page, "Grow")
+    press(page, "Along the path")
+    seen.say("Added 5 frames.")
+    seen.frames(before + 5)
+
+
+def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
+    page, file = seen.page, tmp_path / "world.ply"
+    show_tab(page, "Export")
+    fill(page, "At most", "500")
+    with page.expect_download() as sent:
+        press(page, "Download .ply")
+    sent.value.save_as(file)
+    assert len(read_ply(file)) == 500
+    seen.say("world.ply: 500 splats")
+
+
+def test_colours_quality_and_background_can_be_chosen(seen: Open):
+    page, layers = seen.page, seen.viewer._stage.layers
+    show_tab(page, "Look")
+    choose(page, "Show", "What is imagined")
+    wait_until(lambda: layers._paint == "What is imagined", what="the paint")
+    night = picture(page).mean()
+    choose(page, "Background", "Day")
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while picture(page).mean() < night + 0.2:
+        assert time.monotonic() < deadline, "it never becomes day"
+        page.wait_for_timeout(500)
+    choose(page, "Quality", "Preview")
+    wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")

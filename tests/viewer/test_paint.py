@@ -1,0 +1,70 @@
+"""What colours say, on clouds whose every splat is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from reconstruct.init import gaussians_from_points
+from tests.viewer.box_room import cast, look, points_of
+from viewer.asks import Scene
+from viewer.clouds import Cloud, cloud_from_gaussians
+from viewer.paint import DOUBT, TRUST, painted
+from viewer.pictures import DEPTH_COLOURS
+from viewer.stage import cloud_of, clouds_of
+
+
+def room() -> Cloud:
+    return cloud_of(points_of(cast(look(1, width=32, height=24))))
+
+
+def said(cloud: Cloud, paint) -> np.ndarray:
+    return painted(cloud, paint, place=np.zeros(3), scale=2.0).astype(int)
+
+
+def test_true_colours_are_those_of_the_cloud():
+    cloud = room()
+    np.testing.assert_array_equal(said(cloud, "Colours"), cloud.rgbs)
+
+
+def test_what_is_nearer_is_brighter_and_half_way_at_the_scale():
+    cloud = room()
+    distance = np.linalg.norm(cloud.centers, axis=1)
+    brightness = said(cloud, "Nearness").sum(axis=1)[np.argsort(distance)]
+    assert (np.diff(brightness) <= 2).all()  # each channel is rounded by itself
+    at_scale = dataclasses.replace(cloud, centers=np.broadcast_to(np.float32([0, 0, 2]), cloud.centers.shape))
+    np.testing.assert_array_equal(said(at_scale, "Nearness")[0], DEPTH_COLOURS[2])
+
+
+@pytest.mark.parametrize(("confidence", "colour"), [(0.0, DOUBT), (1.0, TRUST)])
+def test_confidence_goes_from_doubt_to_trust(confidence: float, colour: tuple[int, int, int]):
+    cloud = room()
+    cloud = dataclasses.replace(cloud, confidence=np.full_like(cloud.confidence, confidence))
+    assert (said(cloud, "Confidence") == colour).all()
+
+
+def test_normals_are_those_of_the_surface_up_to_their_side():
+    points = points_of(cast(look(1, width=32, height=24)))
+    cloud = cloud_of(points)
+    cosine = (cloud.normals * points.normals.numpy()).sum(axis=1)
+    np.testing.assert_allclose(np.abs(cosine), 1.0, atol=1e-4)
+    np.testing.assert_allclose(said(cloud, "Normals") / 127.5 - 1.0, cloud.normals, atol=0.01)
+
+
+def test_measured_is_blue_and_imagined_is_orange():
+    cloud = room()
+    mixed = dataclasses.replace(cloud, confidence=np.linspace(0.5, 1.0, len(cloud), dtype=np.float32))
+    colours = said(mixed, "What is imagined")
+    assert (colours[:-1, 0] > colours[:-1, 2]).all()
+    assert colours[-1, 2] > colours[-1, 0]
+
+
+def test_fitted_splats_take_the_confidence_of_the_point_beside_them():
+    frames = cast(look(1, width=32, height=24))
+    points = points_of(frames)
+    points = dataclasses.replace(points, confidence=torch.linspace(0.1, 1.0, len(points)))
+    splats = gaussians_from_points(points)
+    (cloud,) = clouds_of(Scene(frames=frames, points=points, splats=splats))
+    np.testing.assert_allclose(cloud.confidence, points.confidence, atol=1e-6)
+    np.testing.assert_array_equal(cloud_from_gaussians(splats).confidence, 1.0)

@@ -1,0 +1,43 @@
+"""Changes: what panels do to a world itself, one at a time, and never while it grows.
+
+Room: viewer. Knows no widgets: a panel says what to do and how to tell the outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from viewer.asks import History
+from viewer.live import one_sentence
+from viewer.stage import BUSY, Stage
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+"""Shows one line in the panel that asked."""
+
+
+class Changes:
+    """Changes of one world, and the stage that shows what comes of them."""
+
+    def __init__(self, stage: Stage, history: History) -> None:
+        self._stage, self._history = stage, history
+
+    def make(self, change: Callable[[], str], say: Say) -> bool:
+        """Change the world, show it as it is then, and say what was done; False if nothing was."""
+        if not self._stage.pen.acquire(blocking=False):
+            say(BUSY)
+            return False
+        try:
+            say("Working.")
+            done = change()
+            self._stage.replace(self._history.scene())
+            say(done)
+        except Exception as error:
+            log.warning("a change failed", exc_info=not isinstance(error, ValueError))
+            say(one_sentence(error))
+            return False
+        finally:
+            self._stage.pen.release()
+        return True

@@ -1,0 +1,84 @@
+"""Export panel: the world as files to download, in every format that ``worldgen export`` knows.
+
+Room: viewer. A file is written on the side and then sent to whoever asked, and to nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import viser
+
+from reconstruct.formats import WRITERS, export_splats
+from reconstruct.levels import thinned
+from render.gaussians import Gaussians
+from viewer.live import one_sentence
+from viewer.stage import Stage
+
+log = logging.getLogger(__name__)
+
+MOST_SPLATS = 100_000_000
+
+
+class ExportPanel:
+    """One button a format."""
+
+    def __init__(self, stage: Stage, splats: Callable[[], Gaussians]) -> None:
+        self._splats = splats
+        self._writing = threading.Lock()
+        gui = stage.server.gui
+        gui.add_markdown("The splats of now, fitted ones if there are any.")
+        self._most = gui.add_number(
+            "At most", 0, min=0, max=MOST_SPLATS, step=10_000, hint="Splats, evenly chosen; 0 for all."
+        )
+        for ending in sorted(WRITERS):
+            button = gui.add_button(f"Download {ending}", color="orange", hint="Made for you alone.")
+            button.on_click(self._clicked(ending))
+        page = gui.add_button(
+            "Download page", color="gray", hint="One HTML file that shows what you see here, offline."
+        )
+        page.on_click(lambda event: self._send(event, "world.html", lambda: _page(stage)))
+        self._note = gui.add_markdown("", visible=False)
+
+    def _clicked(self, ending: str) -> Callable[[viser.GuiEvent], None]:
+        return lambda event: self._send(event, f"world{ending}", lambda: self._file(ending))
+
+    def _send(self, event: viser.GuiEvent, name: str, make: Callable[[], tuple[bytes, str]]) -> None:
+        if event.client is None:
+            return
+        if not self._writing.acquire(blocking=False):
+            self._say("Another file is being written; try again when it is done.")
+            return
+        try:
+            self._say(f"Writing {name}.")
+            content, what = make()
+            event.client.send_file_download(name, content, save_immediately=True)
+            self._say(f"{name}: {what}, {len(content) / 2**20:.1f} MiB.")
+        except Exception as error:
+            log.warning("an export failed", exc_info=not isinstance(error, ValueError))
+            self._say(one_sentence(error))
+        finally:
+            self._writing.release()
+
+    def _file(self, ending: str) -> tuple[bytes, str]:
+        """The world in one format, and how much of it that is."""
+        splats = self._splats()
+        most = int(min(max(0, self._most.value), MOST_SPLATS))
+        if most:
+            splats = thinned(splats, most)
+        with tempfile.TemporaryDirectory(prefix="worldgen-export-") as folder:
+            file = Path(folder) / f"world{ending}"
+            export_splats(splats, file)
+            return file.read_bytes(), f"{len(splats):,} splats"
+
+    def _say(self, text: str) -> None:
+        self._note.content, self._note.visible = text, True
+
+
+def _page(stage: Stage) -> tuple[bytes, str]:
+    """The scene as one offline HTML file."""
+    return stage.server.scene.as_html().encode(), f"{stage.layers.splat_count:,} splats"

@@ -1,0 +1,65 @@
+"""Look panel: what is drawn, in which colours, how much of it, and on what ground.
+
+Room: viewer. Everybody sees the same; what a choice does is done by the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import viser
+
+from viewer.layers import MOST_SPLATS, LayerName
+from viewer.paint import PAINTS
+from viewer.stage import Stage
+
+LAYER_HINTS: dict[LayerName, str] = {
+    "splats": "The world as soft splats: the finished look.",
+    "points": "The world as plain points: quick to draw where there is no graphics card.",
+    "cameras": "Where each frame was seen from, with its picture. Click one to stand there.",
+}
+
+QUALITIES = {"Full": MOST_SPLATS, "Standard": 400_000, "Preview": 60_000}
+"""How many splats are drawn at most."""
+
+Ground = Literal["Night", "Day"]
+
+
+class LookPanel:
+    """Layers, colours, quality and background."""
+
+    def __init__(self, stage: Stage, *, ground: Callable[[Ground], None]) -> None:
+        """``ground`` changes the background of the window."""
+        self._stage = stage
+        gui = stage.server.gui
+        for name, hint in LAYER_HINTS.items():
+            self._add_switch(name, hint)
+        self._paint = gui.add_dropdown(
+            "Show",
+            PAINTS,
+            hint="Nearness: from where you stand now. What is imagined: orange; blue was measured or placed.",
+        )
+        self._quality = gui.add_dropdown("Quality", list(QUALITIES), hint="Fewer splats draw faster.")
+        self._ground = gui.add_dropdown("Background", ("Night", "Day"))
+        self._paint.on_update(self._painted)
+        self._quality.on_update(lambda _: self._limited())
+        self._ground.on_update(lambda _: ground("Day" if self._ground.value == "Day" else "Night"))
+
+    def _add_switch(self, name: LayerName, hint: str) -> None:
+        box = self._stage.server.gui.add_checkbox(
+            name.capitalize(), initial_value=name == "splats", hint=hint
+        )
+        box.on_update(lambda _: self._stage.layers.switch(name, visible=box.value))
+
+    def _painted(self, event: viser.GuiEvent) -> None:
+        if self._paint.value not in PAINTS:
+            return
+        camera = None if event.client is None else self._stage.camera_of(event.client)
+        place = np.zeros(3) if camera is None else camera.origins[0].double().numpy()
+        self._stage.layers.paint(self._paint.value, place=place)
+
+    def _limited(self) -> None:
+        self._stage.layers.limit(QUALITIES.get(self._quality.value, MOST_SPLATS))
+        self._stage.say_counts()

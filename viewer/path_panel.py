@@ -1,0 +1,220 @@
+"""Path panel: a camera path drawn in the scene, played, saved, and filmed.
+
+Room: viewer. Keyframes are views; they are dragged by gizmos that all browsers share. The line shows where
+the film will go, not the browser's idea of a spline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import viser
+from viser import GuiUploadButtonHandle
+
+from reconstruct.formats.nerfstudio_path import load_camera_path, save_nerfstudio_path
+from render.cameras import Cameras
+from render.path_files import save_path
+from render.paths import PRESETS, path_named
+from viewer.asks import Abilities
+from viewer.conventions import ViserPose, poses_from_cameras
+from viewer.film_panel import FilmPanel
+from viewer.keyframes import Drawn, keys_of
+from viewer.live import one_sentence
+from viewer.stage import Stage
+from viewer.uploads import kept
+
+PRESET_CAMERAS, PRESET_KEYS = 97, 9
+"""Cameras that a preset is asked for, and the keyframes that are taken of them."""
+
+KEY_DEPTH, GIZMO = 0.08, 0.15
+"""Length of a drawn keyframe, and of its gizmo, in world scales."""
+
+LINE, KEY = (90, 200, 250), (90, 200, 250)
+
+FOV_LIMITS_DEG = (10.0, 140.0)
+
+
+class PathPanel:
+    """The one path that is being drawn."""
+
+    def __init__(self, stage: Stage, abilities: Abilities) -> None:
+        self._stage, self._drawn = stage, Drawn()
+        self._gizmos: list[viser.TransformControlsHandle] = []
+        self._lock = threading.RLock()
+        self._folder = tempfile.TemporaryDirectory(prefix="worldgen-path-")
+        gui = stage.server.gui
+        gui.add_button("Add keyframe", color="orange", hint="The view you see now.").on_click(self._add)
+        self._fov = gui.add_slider(
+            "Field of view",
+            min=FOV_LIMITS_DEG[0],
+            max=FOV_LIMITS_DEG[1],
+            step=1.0,
+            initial_value=60.0,
+            hint="Degrees from top to bottom: of your view now, and of the keyframes you add.",
+        )
+        gui.add_button("Remove last", color="gray", hint="The newest keyframe.").on_click(
+            lambda _: self._change(lambda drawn: dataclasses.replace(drawn, keys=drawn.keys[:-1]))
+        )
+        gui.add_button("Clear", color="gray", hint="All keyframes.").on_click(
+            lambda _: self._change(lambda drawn: Drawn())
+        )
+        self._leg = gui.add_number("Seconds a leg", 2.0, min=0.1, max=60.0, step=0.1, hint="Between keys.")
+        self._fps = gui.add_number("Pictures a second", 24, min=1, max=120, step=1)
+        self._preset = gui.add_dropdown("Preset", sorted(PRESETS))
+        gui.add_button("Use preset", color="gray", hint="From your view.").on_click(self._use_preset)
+        gui.add_button("Play", color="gray", hint="Fly along it.").on_click(self._play)
+        self._kind = gui.add_dropdown("File", ["worldgen", "nerfstudio"], hint="What Save writes.")
+        gui.add_button("Save", color="gray", hint="One camera a picture, as JSON.").on_click(self._save)
+        load = gui.add_upload_button("Load", color="gray", mime_type=".json", hint="Either kind of file.")
+        load.on_upload(self._load)
+        self._note = gui.add_markdown("No keyframes yet.")
+        self._fov.on_update(self._widen)
+        self._leg.on_update(lambda _: self._change(lambda drawn: drawn))
+        self._fps.on_update(lambda _: self._change(lambda drawn: drawn))
+        self._film = None
+        if abilities.splats is not None:
+            self._film = FilmPanel(stage, abilities.splats, path=self.drawn)
+
+    def close(self) -> None:
+        """Stop filming, and forget what was uploaded."""
+        if self._film is not None:
+            self._film.close()
+        self._folder.cleanup()
+
+    def drawn(self) -> Drawn:
+        """The path as it is."""
+        return self._drawn
+
+    def cameras(self) -> Cameras | None:
+        """One camera a picture, at the size of the world's own."""
+        width, height = self._stage.size
+        return self._drawn.cameras(width=width, height=height)
+
+    def _change(self, change: Callable[[Drawn], Drawn]) -> None:
+        """Draw what becomes of the path; changes come one after another, each from what the last one left."""
+        with self._lock:
+            drawn = change(self._drawn)
+            leg = float(min(max(0.1, self._leg.value), 60.0))
+            fps = float(min(max(1.0, self._fps.value), 120.0))
+            moved = drawn.keys != self._drawn.keys
+            self._drawn = dataclasses.replace(drawn, leg_s=leg, fps=fps)
+            if moved:
+                self._draw_keys()
+            self._draw_line()
+            self._note.content = described(self._drawn)
+
+    def _add(self, event: viser.GuiEvent) -> None:
+        pose = self._pose_of(event)
+        if pose is None:
+            return
+        try:
+            self._change(lambda drawn: drawn.with_key(pose))
+        except ValueError as error:
+            self._note.content = one_sentence(error)
+
+    def _pose_of(self, event: viser.GuiEvent) -> ViserPose | None:
+        visitor = None if event.client is None else self._stage.visitors.get(event.client.client_id)
+        return None if visitor is None else visitor.pose()
+
+    def _widen(self, event: viser.GuiEvent) -> None:
+        if event.client is not None:
+            low, high = FOV_LIMITS_DEG
+            event.client.camera.fov = float(np.deg2rad(min(max(low, self._fov.value), high)))
+
+    def _use_preset(self, event: viser.GuiEvent) -> None:
+        here = None if event.client is None else self._stage.camera_of(event.client)
+        if here is None or self._preset.value not in PRESETS:
+            return
+        stage = self._stage
+        cameras = path_named(self._preset.value, here, n=PRESET_CAMERAS, up=stage.up, scale=stage.scale)
+        chosen = np.linspace(0, len(cameras) - 1, PRESET_KEYS).round().astype(int).tolist()
+        keys = tuple(poses_from_cameras(cameras[chosen]))
+        self._change(lambda drawn: dataclasses.replace(drawn, keys=keys))
+
+    def _play(self, event: viser.GuiEvent) -> None:
+        visitor = None if event.client is None else self._stage.visitors.get(event.client.client_id)
+        cameras = self.cameras()
+        if visitor is not None and cameras is not None:
+            visitor.play(poses_from_cameras(cameras), fps=self._drawn.fps)
+
+    def _save(self, event: viser.GuiEvent) -> None:
+        cameras = self.cameras()
+        if cameras is None or event.client is None:
+            self._note.content = "There is no path to save yet."
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "camera_path.json"
+            save = save_nerfstudio_path if self._kind.value == "nerfstudio" else save_path
+            save(file, cameras, fps=self._drawn.fps)
+            event.client.send_file_download(file.name, file.read_bytes(), save_immediately=True)
+
+    def _load(self, event: viser.GuiEvent[GuiUploadButtonHandle]) -> None:
+        try:
+            file = kept(event.target.value, Path(self._folder.name), endings=(".json",))
+            keys = keys_of(load_camera_path(file))
+        except ValueError as error:
+            self._note.content = one_sentence(error)
+            return
+        self._change(lambda drawn: dataclasses.replace(drawn, keys=keys))
+
+    def _draw_keys(self) -> None:
+        """One gizmo and one camera a keyframe."""
+        scene, scale = self._stage.server.scene, self._stage.scale
+        with self._stage.server.atomic():
+            for gizmo in self._gizmos:
+                gizmo.remove()
+            self._gizmos = []
+            for i, key in enumerate(self._drawn.keys):
+                name = f"/path/key-{i:03d}"
+                gizmo = scene.add_transform_controls(
+                    name, scale=GIZMO * scale, wxyz=key.wxyz, position=key.position, depth_test=False
+                )
+                camera = scene.add_camera_frustum(
+                    f"{name}/camera",
+                    fov=key.fov,
+                    aspect=key.aspect,
+                    color=KEY,
+                    thickness=0.02 * KEY_DEPTH * scale,
+                    cast_shadow=False,
+                )
+                camera.scale = KEY_DEPTH * scale / camera.compute_canonical_frustum_size()[2]
+                gizmo.on_update(lambda event, i=i: self._dragged(i, event.target))
+                self._gizmos.append(gizmo)
+
+    def _dragged(self, number: int, gizmo: viser.TransformControlsHandle) -> None:
+        with self._lock:
+            if number >= len(self._gizmos) or self._gizmos[number] is not gizmo:
+                return
+            moved = dataclasses.replace(
+                self._drawn.keys[number], wxyz=np.array(gizmo.wxyz), position=np.array(gizmo.position)
+            )
+            keys = (*self._drawn.keys[:number], moved, *self._drawn.keys[number + 1 :])
+            self._drawn = dataclasses.replace(self._drawn, keys=keys)
+            self._draw_line()
+
+    def _draw_line(self) -> None:
+        cameras = self.cameras()
+        if cameras is None or len(cameras) < 2:
+            self._stage.server.scene.remove_by_name("/path/line")
+            return
+        places = cameras.origins.float().numpy()
+        self._stage.server.scene.add_line_segments(
+            "/path/line",
+            points=np.stack([places[:-1], places[1:]], axis=1),
+            colors=LINE,
+            thickness=0.006 * self._stage.scale,
+        )
+
+
+def described(drawn: Drawn) -> str:
+    """How long a path is, in words."""
+    count = len(drawn.keys)
+    if not count:
+        return "No keyframes yet."
+    keys = "1 keyframe" if count == 1 else f"{count} keyframes"
+    return f"{keys}, {drawn.pictures} pictures, {drawn.pictures / drawn.fps:.1f} s."

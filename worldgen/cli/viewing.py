@@ -1,0 +1,125 @@
+"""What the viewer can do with an open world: grow it, edit it, step through its history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memory.boxes import Box, Corner
+    from memory.world import World
+    from render.cameras import Cameras
+    from render.gaussians import Gaussians
+    from viewer import Abilities, Grown, Scene
+    from worldgen.generator import Generator
+    from worldgen.rollout import Grown as Committed
+
+
+class Desk:
+    """A world open for writing, as the viewer uses it. Whoever asks waits for the chunk in progress."""
+
+    def __init__(self, world: World, generator: Generator):
+        self._world, self._generator = world, generator
+        self._turn = threading.RLock()
+        self._return_to_head()
+
+    def abilities(self) -> Abilities:
+        """All that can be done with the world."""
+        from viewer import Abilities, History
+
+        return Abilities(
+            grow=self.grow,
+            explore=self.explore,
+            history=History(tree=self._world.tree, scene=self.scene),
+            edit=self,
+            splats=self.splats,
+        )
+
+    def scene(self) -> Scene:
+        """What the world shows at its head, wherever that was moved to."""
+        from reconstruct.fitted import has_fitted, splats_of
+        from viewer import Scene
+
+        with self._turn:
+            if self._world.head != self._at:
+                self._return_to_head()
+            points = self._growth.cache.points
+            splats = splats_of(self._world, points) if has_fitted(self._world) else None
+            return Scene(frames=self._world.frames(), points=points, splats=splats)
+
+    def splats(self) -> Gaussians:
+        """The splats of now: fitted ones, if there are any for the head, else one a point."""
+        from reconstruct.fitted import splats_of
+
+        with self._turn:
+            return splats_of(self._world, self._growth.cache.points)
+
+    def grow(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
+        """Plan the path and follow it; a path left unfinished is given up."""
+        with self._turn:
+            self._growth.plan(cameras, seed=seed, name="viewer")
+            steps = self._growth.follow()
+        return self._told(steps)
+
+    def explore(self, camera: Cameras, *, frames: int, seed: int) -> Iterator[Grown]:
+        """Go wherever most is unknown."""
+        from worldgen.explore import explore
+
+        return self._told(explore(self._growth, frames=frames, seed=seed, start=camera))
+
+    def remove(self, box: Box) -> str:
+        """Take what is known inside a box out of the world."""
+        with self._turn:
+            _, count = self._growth.remove(box, settings={})
+            self._at = self._world.head
+        return f"Removed {count:,} points."
+
+    def place(self, mesh: Path, *, at: Corner, yaw_deg: float, scale: float) -> str:
+        """Stand a mesh in the world."""
+        from reconstruct.meshes import read_mesh, stood
+        from reconstruct.sampling import points_of_mesh, spacing_of
+
+        world = self._world
+        standing = stood(read_mesh(mesh), at=at, up=world.scene.up, yaw_deg=yaw_deg, scale=scale)
+        with self._turn:
+            spacing = spacing_of(world.cameras(world.frame_ids()[-1:]), scale=world.scene.scale)
+            _, placed = self._growth.place(
+                points_of_mesh(standing, spacing=spacing),
+                settings={"mesh": mesh.name, "at": list(at), "yaw_deg": yaw_deg, "scale": scale},
+            )
+            self._at = world.head
+        return f"Placed {len(placed):,} points of {mesh.name}."
+
+    def _return_to_head(self) -> None:
+        """Rebuild what follows from the head."""
+        from worldgen.rollout import Growth
+
+        self._growth = Growth(self._world, self._generator)
+        self._at = self._world.head
+        self._numbers = {frame: i for i, frame in enumerate(self._world.frame_ids())}
+
+    def _told(self, steps: Iterator[Committed]) -> Iterator[Grown]:
+        """What is committed, in the viewer's words, a chunk at a time."""
+        while True:
+            with self._turn:
+                committed = next(steps, None)
+                if committed is None:
+                    return
+                told = self._in_its_words(committed)
+            yield told
+
+    def _in_its_words(self, committed: Committed) -> Grown:
+        from viewer import Grown, Remembered
+
+        remembered = tuple(
+            Remembered(number=self._numbers[view.frame_id], overlap=view.overlap, age=view.age)
+            for view in committed.recalled
+        )
+        self._at = committed.chunk.id
+        for frame in committed.chunk.frame_ids:
+            self._numbers[frame] = len(self._numbers)
+        return Grown(
+            frames=committed.frames, points=committed.points, known=committed.known, remembered=remembered
+        )
