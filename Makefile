@@ -10,11 +10,15 @@ RUN    := OMP_WAIT_POLICY=PASSIVE $(BIN)
 demo: $(VENV)/.runtime
 	$(RUN)/python examples/01_two_worlds.py
 
+# A process a core and a thread a process: two threads beside a busy core wait for each other. A file's tests stay
+# together, because they share what they make.
+PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
 test: lint
-	$(RUN)/python -m pytest -q -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-all: lint
-	$(RUN)/python -m pytest -q
+	$(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
