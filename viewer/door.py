@@ -92,14 +92,16 @@ class Door:
 
     async def _until_closed(self) -> None:
         await self._closing.wait()
-        self._server.close()
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())  # nobody else comes in
         for _ in range(ROUNDS):
             await asyncio.sleep(0)
-            visits = dict(self._visits)
-            for visit, writer in visits.items():
+            for visit, writer in dict(self._visits).items():
                 visit.cancel()  # one that had not begun yet would never close what it was given
                 writer.transport.abort()
-            await asyncio.gather(*visits, return_exceptions=True)
+            await asyncio.gather(*self._visits, return_exceptions=True)
+        # Only now: a server that is closed forgets the sockets of those whom it has not met yet.
+        self._server.close()
 
     def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visit = self._loop.create_task(self._visit(reader, writer))
@@ -120,6 +122,8 @@ class Door:
             pass  # whoever it was has left, or never was a browser
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()  # until then it counts among the visits, which are cut off at the end
 
     def _answer(self, head: bytes) -> bytes | None:
         """What to say to a request in place of viser; ``None`` to let it through."""
@@ -167,7 +171,7 @@ class Door:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            inner_writer.close()
+            inner_writer.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

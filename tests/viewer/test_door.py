@@ -121,6 +121,14 @@ def test_a_closed_door_lets_go_of_its_port():
         socket.create_connection(("127.0.0.1", standing.port), timeout=10)
 
 
+def test_who_comes_while_the_door_closes_is_let_go_too():
+    standing = Door(host="127.0.0.1", port=18_080, inner_port=1, token=TOKEN)
+    standing._loop.call_soon_threadsafe(time.sleep, 0.5)  # in which the visitor knocks and the door is closed
+    with socket.create_connection(("127.0.0.1", standing.port), timeout=10) as visitor:
+        standing.close()
+        assert visitor.recv(1) == b""
+
+
 @pytest.mark.parametrize("token", ["", "short", "with space", "naïve-token", "x" * 129, "a=b;c=d;e"])
 def test_tokens_that_are_guessed_or_break_addresses_are_refused(token: str):
     with pytest.raises(ValueError, match="a token is 8 to 128"):
