@@ -123,7 +123,7 @@ class Door:
         finally:
             writer.close()
             with contextlib.suppress(OSError):
-                await writer.wait_closed()  # until then it counts among the visits, which are cut off at the end
+                await writer.wait_closed()  # until then it is a visit, to be cut off with the others
 
     def _answer(self, head: bytes) -> bytes | None:
         """What to say to a request in place of viser; ``None`` to let it through."""

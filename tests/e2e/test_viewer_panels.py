@@ -38,8 +38,6 @@ from viewer.look_panel import QUALITIES
 from worldgen.cli.viewing import Desk
 from worldgen.generator import RGBDGenerator
 
-pytestmark = pytest.mark.slow  # one window for all of them: on a busy machine it takes minutes
-
 FRAMES = 4
 
 
@@ -48,12 +46,31 @@ class Open:
     """A world, the viewer that shows it, and a window on it."""
 
     world: World
+    desk: Desk
     viewer: Viewer
     page: Page
 
     def say(self, text: str) -> None:
         """Wait until a panel says so, in view or not."""
         expect(self.page.get_by_text(text)).not_to_have_count(0)
+
+    def fill(self, label: str, *texts: str) -> None:
+        """Write into a field, or into the several of a vector, and wait until the viewer has read it.
+
+        A browser says what was typed a moment later, maybe after the click that follows.
+        """
+        # Some fields do not say which label is theirs, so what stands beside it counts.
+        beside = self.page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
+        for i, text in enumerate(texts):
+            beside.nth(i).fill(text, force=True)
+            self.page.keyboard.press("Tab")
+        wait_until(lambda: texts in self._written(label), what=f"{label}: {texts}")
+
+    def _written(self, label: str) -> list[tuple[str, ...]]:
+        handles = self.viewer._server.gui._gui_input_handle_from_uuid.values()
+        values = [handle.value for handle in handles if getattr(handle, "label", None) == label]
+        several = [value if isinstance(value, tuple) else (value,) for value in values]
+        return [tuple(f"{x:g}" if isinstance(x, int | float) else x for x in value) for value in several]
 
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
@@ -81,16 +98,9 @@ def seen(
         )
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
         enter(page, viewer.url, frames=FRAMES)
-        yield Open(world, viewer, page)
+        yield Open(world, desk, viewer, page)
         page.close()
         viewer.close()
-
-
-def fill(page: Page, label: str, text: str) -> None:
-    """Write into a field; some do not say which label is theirs, so what stands beside it counts."""
-    beside = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
-    beside.fill(text, force=True)
-    page.keyboard.press("Tab")
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -101,11 +111,16 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
-    page = seen.page
-    fill(page, "Frames to add", "2")
-    press(page, "Turn left")
-    press(page, "Turn right")
-    page.reload()
+    page, growing = seen.page, seen.viewer._growing
+    assert growing is not None
+    seen.fill("Frames to add", "2")
+    with seen.desk._turn:  # nothing grows before both were asked for
+        press(page, "Turn left")
+        wait_until(lambda: growing._growth.is_running, what="the turn to the left")
+        press(page, "Turn right")
+        wait_until(lambda: growing._growth.waiting == ["Turn right"], what="the queue")
+        page.reload()
+        seen.say("Then: turn right.")
     seen.say("Added 2 frames.")
     seen.frames(FRAMES + 4)
     left = seen.world.cameras(seen.world.frame_ids()[FRAMES:]).c2w
@@ -118,7 +133,7 @@ def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
 
 def test_exploring_grows_and_stays_within_what_was_asked(seen: Open):
     before = len(seen.world.frame_ids())
-    fill(seen.page, "Frames to add", "1")
+    seen.fill("Frames to add", "1")
     press(seen.page, "Explore")
     seen.say("Added 1 frame.")
     seen.frames(before + 1)
@@ -127,7 +142,7 @@ def test_exploring_grows_and_stays_within_what_was_asked(seen: Open):
 def test_undo_and_redo_move_the_head(seen: Open):
     page, before = seen.page, len(seen.world.frame_ids())
     show_tab(page, "World")
-    fill(page, "Chunks", "3")
+    seen.fill("Chunks", "3")
     press(page, "Undo")
     seen.say("main is at chunk")
     seen.frames(before - 3)
@@ -138,13 +153,13 @@ def test_undo_and_redo_move_the_head(seen: Open):
 
 def test_branches_begin_are_renamed_and_switched(seen: Open):
     page = seen.page
-    fill(page, "Name", "west")
+    seen.fill("Name", "west")
     press(page, "Branch off")
     seen.say("west is at chunk")
-    fill(page, "Name", "no such/name")
+    seen.fill("Name", "no such/name")
     press(page, "Rename")
     seen.say("A head is named by")
-    fill(page, "Name", "east")
+    seen.fill("Name", "east")
     press(page, "Rename")
     seen.say("west is called east now.")
     assert [head.name for head in seen.world.tree.heads()] == ["east", "main"]
@@ -155,15 +170,12 @@ def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
     page = seen.page
     press(page, "Put a box here")
     seen.say("splats inside.")
-    sides = page.get_by_text("Sides", exact=True).locator("xpath=ancestor::*[.//input][1]//input")
-    for i in range(3):
-        sides.nth(i).fill("4", force=True)
-        page.keyboard.press("Tab")
+    seen.fill("Sides", "4", "4", "4")
     press(page, "Remove what is inside")
     expect(page.get_by_text(re.compile(r"^Removed [\d,]+ points"))).not_to_have_count(0)
     (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
     assert edit.kind == "remove"
-    fill(page, "Chunks", "1")
+    seen.fill("Chunks", "1")
     press(page, "Undo")
     seen.say("east is at chunk")
     wait_until(lambda: all(chunk.edit is None for chunk in seen.world.chunks()), what="undo")
@@ -188,8 +200,8 @@ def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
 def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
     page, server = seen.page, seen.viewer._server
     show_tab(page, "Path")
-    fill(page, "Seconds a leg", "0.5")
-    fill(page, "Pictures a second", "8")
+    seen.fill("Seconds a leg", "0.5")
+    seen.fill("Pictures a second", "8")
     press(page, "Add keyframe")
     seen.say("1 keyframe, 1 pictures")
     (client,) = server.get_clients().values()
@@ -218,7 +230,7 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
 
 def test_growing_follows_the_path_that_is_drawn(seen: Open):
     page, before = seen.page, len(seen.world.frame_ids())
-    fill(page, "Pictures a second", "1")
+    seen.fill("Pictures a second", "1")
     seen.say("5 keyframes, 5 pictures")
     show_tab(page, "Grow")
     press(page, "Along the path")
@@ -229,7 +241,7 @@ def test_growing_follows_the_path_that_is_drawn(seen: Open):
 def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
     page, file = seen.page, tmp_path / "world.ply"
     show_tab(page, "Export")
-    fill(page, "At most", "500")
+    seen.fill("At most", "500")
     with page.expect_download() as sent:
         press(page, "Download .ply")
     sent.value.save_as(file)
