@@ -22,6 +22,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 from tests.oracles.small_models import SHORTCUT, SMALL_CLIPS
+from worldgen.model import weights
+from worldgen.model.weights import compute_dtype
+from worldgen.training import asking, muon
 from worldgen.training.checkpoint import Progress
 from worldgen.training.clips import Clips, collated
 from worldgen.training.config import Stage, TrainConfig
@@ -52,6 +55,15 @@ needs_fork = pytest.mark.skipif(
     torch.cuda.is_available(), reason="autograd's threads for a GPU do not survive a fork"
 )
 pytestmark = pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32() -> Iterator[None]:
+    """Some CPUs train in bfloat16, where a batch and its halves are rounded differently."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (asking, muon, weights):
+            patch.setattr(module, "compute_dtype", lambda _: torch.float32)
+        yield
 
 
 @pytest.fixture
@@ -271,9 +283,12 @@ def test_two_processes_train_as_one_and_go_on_bit_for_bit(tmp_path: Path):
     assert finished(started(two, processes=2)).count("frames/s") == 1
     expected, found = (steps_in(folder / "log.jsonl") for folder in (one, two))
     assert [step["progress"] for step in found] == [step["progress"] for step in expected]
+    # A CPU that trains in bfloat16 rounds a batch and its halves differently.
+    is_exact = compute_dtype(CPU) == torch.float32
     for name in ERRORS:
-        assert [step[name] for step in found] == pytest.approx([step[name] for step in expected], rel=1e-3)
-    assert_same_run(one, two, atol=1e-4)
+        errors = pytest.approx([step[name] for step in expected], rel=1e-3 if is_exact else 0.02)
+        assert [step[name] for step in found] == errors
+    assert_same_run(one, two, atol=1e-4 if is_exact else 5e-3)
 
     process = started(broken, processes=2)
     log = broken / "log.jsonl"
