@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
 SH_C0 = 0.28209479177387814
@@ -60,6 +61,13 @@ class Gaussians:
     def opacities(self) -> Float[Tensor, " g"]:
         """Opacity in (0, 1)."""
         return self.logit_opacities.sigmoid()
+
+    @property
+    def normals(self) -> Float[Tensor, "g 3"]:
+        """The shortest axis, a unit vector in the world; it may point to either side."""
+        shortest = self.log_scales.argmin(dim=-1)
+        axes = quaternion_to_rotation_matrix(self.quats)
+        return axes.take_along_dim(shortest[:, None, None], dim=-1)[..., 0]
 
     @property
     def base_rgb(self) -> Float[Tensor, "g 3"]:

@@ -16,7 +16,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
 from render._splats.bridge import kernel_fronts, kernel_layers, painted
@@ -180,10 +179,8 @@ def _normals(
 
 
 def _facing(gaussians: Gaussians, origin: Float[Tensor, " 3"]) -> Float[Tensor, "g 3"]:
-    """The shortest axis of every Gaussian, a unit vector in the world, turned towards ``origin``."""
-    shortest = gaussians.log_scales.argmin(dim=-1)
-    axes = quaternion_to_rotation_matrix(gaussians.quats)
-    axis = axes.take_along_dim(shortest[:, None, None], dim=-1)[..., 0]
+    """The normal of every Gaussian, a unit vector in the world, turned towards ``origin``."""
+    axis = gaussians.normals
     ahead = (axis * (origin - gaussians.means)).sum(dim=-1, keepdim=True)
     return torch.where(ahead < 0, -axis, axis)
 

@@ -12,14 +12,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from memory.world import World
 from tests.e2e.windows import FLAGS, PATIENCE_MS, chromium, enter, free_port, press, show_tab
 from viewer import Viewer
-from worldgen.cli.viewing import Desk
+from worldgen.cli.viewing import Desk, viewer_of
 from worldgen.generator import RGBDGenerator
 
 SIZE = {"width": 1100, "height": 700}
@@ -86,13 +85,7 @@ def main() -> None:
         shutil.copytree(source, Path(room) / "world")
         with World.open(Path(room) / "world", writable=True) as world:
             desk = Desk(world, RGBDGenerator("tiny", steps=2))
-            viewer = Viewer(
-                desk.scene(),
-                up=torch.tensor(world.scene.up),
-                scale=world.scene.scale,
-                abilities=desk.abilities(),
-                port=free_port(),
-            )
+            viewer = viewer_of(world, desk.scene(), desk.abilities(), port=free_port())
             path = chromium(playwright.chromium.executable_path)
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]

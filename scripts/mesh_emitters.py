@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from mesh_light import Emitter
 from mesh_places import Hung, Place, starts
-from mesh_soup import Scan, Soup
+from mesh_soup import Scan, Soup, golden_spiral
 
 from worldgen.worlds.mesh_files import Source
 
@@ -73,10 +73,9 @@ def _hung(hung: Hung) -> tuple[Source, Emitter]:
 
 def _dome() -> tuple[Source, Emitter]:
     """The whole sky, of radiance 1: directions evenly spread over the upper half of a sphere."""
-    rise = (np.arange(DOME_SAMPLES) + 0.5) / DOME_SAMPLES
-    turn = np.arange(DOME_SAMPLES) * (math.pi * (3.0 - math.sqrt(5.0)))
+    rise, turned = golden_spiral(DOME_SAMPLES)
     level = np.sqrt(1.0 - rise**2)
-    rows = np.stack([level * np.cos(turn), -rise, level * np.sin(turn)], axis=1)
+    rows = np.stack([level * turned[:, 0], -rise, level * turned[:, 1]], axis=1)
     source, emitter = _pair("sky", np.array([0.0, -1.0, 0.0]), rows, weight=2.0 / DOME_SAMPLES)
     return source, dataclasses.replace(emitter, is_sun=True)
 

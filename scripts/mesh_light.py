@@ -13,6 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from mesh_soup import golden_spiral
 from numba import njit
 from scipy.spatial import cKDTree
 
@@ -48,11 +49,8 @@ class Emitter:
 
 def hemisphere(count: int) -> Float[np.ndarray, "r 3"]:
     """Cosine-weighted directions about +z, on a golden-angle spiral."""
-    share = (np.arange(count) + 0.5) / count
-    turn = np.arange(count) * (math.pi * (3.0 - math.sqrt(5.0)))
-    return np.stack(
-        [np.sqrt(share) * np.cos(turn), np.sqrt(share) * np.sin(turn), np.sqrt(1 - share)], axis=1
-    )
+    share, turned = golden_spiral(count)
+    return np.column_stack([np.sqrt(share)[:, None] * turned, np.sqrt(1 - share)])
 
 
 @njit(**EXACT)

@@ -7,6 +7,7 @@ turn about x, so that y points down.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,3 +170,10 @@ def cut(soup: Soup, *, longest_m: float) -> Soup:
             halves.append(dataclasses.replace(rest, **parts))
         soup = joined(halves)
     return joined(done)
+
+
+def golden_spiral(count: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 2"]]:
+    """``count`` even shares of (0, 1) in order, and a unit vector for each that turns by the golden angle."""
+    share = (np.arange(count) + 0.5) / count
+    turn = np.arange(count) * (math.pi * (3.0 - math.sqrt(5.0)))
+    return share, np.stack([np.cos(turn), np.sin(turn)], axis=1)

@@ -71,14 +71,13 @@ def cloud_from_gaussians(gaussians: Gaussians, confidence: Float[Tensor, " g"] |
     scales = gaussians.scales.detach().cpu().numpy()
     turns = SO3(gaussians.quats.detach().cpu().numpy()).as_matrix()
     axes = turns * scales[:, None, :]
-    normals = np.take_along_axis(turns, scales.argmin(axis=1)[:, None, None], axis=2)[:, :, 0]
     trust = torch.ones(len(gaussians)) if confidence is None else confidence
     return Cloud(
         centers=gaussians.means.detach().cpu().float().numpy(),
         covariances=(axes @ axes.transpose(0, 2, 1)).astype(np.float32),
         rgbs=(gaussians.base_rgb.detach().cpu() * 255).round().to(torch.uint8).numpy(),
         opacities=(gaussians.opacities.detach().cpu() * 255).round().to(torch.uint8).numpy()[:, None],
-        normals=normals.astype(np.float32),
+        normals=gaussians.normals.detach().cpu().float().numpy(),
         confidence=trust.detach().cpu().float().numpy(),
     )
 

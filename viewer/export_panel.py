@@ -33,7 +33,12 @@ class ExportPanel:
         gui = stage.server.gui
         gui.add_markdown("The splats of now, fitted ones if there are any.")
         self._most = gui.add_number(
-            "At most", 0, min=0, max=MOST_SPLATS, step=10_000, hint="Splats, evenly chosen; 0 for all."
+            "At most",
+            0,
+            min=0,
+            max=MOST_SPLATS,
+            step=10_000,
+            hint="Splats; neighbours are merged until so many are left. 0 for all.",
         )
         for ending in sorted(WRITERS):
             button = gui.add_button(f"Download {ending}", color="orange", hint="Made for you alone.")

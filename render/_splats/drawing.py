@@ -6,7 +6,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from render._splats.arithmetic import LOG2_255, ONE, ZERO, clipped, contracted, exp2, strict
+from render._splats.arithmetic import LOG2_255, ONE, ZERO, clipped, contracted, exp2, inlined, strict
 from render._splats.arrays import (
     BATCH,
     BLUE,
@@ -72,6 +72,16 @@ def open_rows(T, rows):
     return lo, hi
 
 
+@inlined
+@no_type_check
+def rows_reached(near, k, rows):
+    """The first and the last among ``rows`` that splat ``k`` reaches; first after last if there is none."""
+    lo, hi = rows
+    first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
+    last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
+    return np.int32(first), np.int32(last)
+
+
 @contracted
 @no_type_check
 def _draw_tile(members, near, left, tile):
@@ -86,9 +96,7 @@ def _draw_tile(members, near, left, tile):
             if lo > hi:
                 return
         k = members[i]
-        first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
-        last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
-        _draw_splat(near, k, left, (np.int32(first), np.int32(last)), tile)
+        _draw_splat(near, k, left, rows_reached(near, k, (lo, hi)), tile)
 
 
 @strict

@@ -6,20 +6,19 @@ from typing import no_type_check
 
 import numpy as np
 
-from render._splats.arithmetic import HALF, LOG2_255, ONE, ZERO, clipped, contracted, exp2, strict
+from render._splats.arithmetic import HALF, LOG2_255, ONE, ZERO, contracted, exp2, strict
 from render._splats.arrays import (
     BATCH,
     FALL,
     LOG_O,
     MAX_ALPHA,
-    REACH_V,
     SHEAR,
     STEEP,
     TILE,
     U,
     V,
 )
-from render._splats.drawing import open_rows
+from render._splats.drawing import open_rows, rows_reached
 from render._splats.lists import binned_by_tile
 
 
@@ -64,9 +63,7 @@ def _dim_tile(members, near, left, tile):
             if lo > hi:
                 return
         k = members[i]
-        first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
-        last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
-        _dim_splat(near, k, left, (np.int32(first), np.int32(last)), tile)
+        _dim_splat(near, k, left, rows_reached(near, k, (lo, hi)), tile)
 
 
 @strict

@@ -12,7 +12,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from render._splats.arithmetic import LN_2, LOG2_255, ONE, ZERO, clipped, exp2_summed, strict, summing
+from render._splats.arithmetic import LN_2, LOG2_255, ONE, ZERO, exp2_summed, strict, summing
 from render._splats.arrays import (
     BATCH,
     BLUE,
@@ -24,7 +24,6 @@ from render._splats.arrays import (
     MAX_ALPHA,
     MIN_TRANSMITTANCE,
     MOMENTS,
-    REACH_V,
     RED,
     SHEAR,
     STEEP,
@@ -32,7 +31,7 @@ from render._splats.arrays import (
     U,
     V,
 )
-from render._splats.drawing import open_rows
+from render._splats.drawing import open_rows, rows_reached
 
 
 @summing
@@ -128,10 +127,9 @@ def _sum_tile(members, near, left, tile, sums):
             if lo > hi:
                 return
         k = members[i]
-        first = np.ceil(clipped(near[k, V] - near[k, REACH_V], np.float32(lo), np.float32(TILE)))
-        last = np.floor(clipped(near[k, V] + near[k, REACH_V], -ONE, np.float32(hi)))
+        first, last = rows_reached(near, k, (lo, hi))
         if first <= last:
-            _sum_splat(near, k, left, (np.int32(first), np.int32(last)), tile, sums)
+            _sum_splat(near, k, left, (first, last), tile, sums)
 
 
 @strict

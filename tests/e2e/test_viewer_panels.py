@@ -35,7 +35,7 @@ from tests.e2e.windows import (
 )
 from viewer import Viewer
 from viewer.look_panel import QUALITIES
-from worldgen.cli.viewing import Desk
+from worldgen.cli.viewing import Desk, viewer_of
 from worldgen.generator import RGBDGenerator
 
 FRAMES = 4
@@ -89,13 +89,7 @@ def seen(
     shutil.copytree(walked(FRAMES), folder)
     with World.open(folder, writable=True) as world:
         desk = Desk(world, RGBDGenerator(str(small_weights), steps=1))
-        viewer = Viewer(
-            desk.scene(),
-            up=torch.tensor(world.scene.up),
-            scale=world.scene.scale,
-            abilities=desk.abilities(),
-            port=free_port(),
-        )
+        viewer = viewer_of(world, desk.scene(), desk.abilities(), port=free_port())
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
         enter(page, viewer.url, frames=FRAMES)
         yield Open(world, desk, viewer, page)

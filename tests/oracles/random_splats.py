@@ -7,6 +7,7 @@ import math
 from typing import TypeVar
 
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from render.cameras import Cameras
@@ -58,6 +59,23 @@ def stacked_splats(count: int) -> Gaussians:
         # Unlike colours: where all are alike, what is in front and what is behind cancel in gradients.
         sh=torch.randn(count, 1, 3, generator=torch.Generator().manual_seed(0)),
     )
+
+
+TURN = Rotation.from_rotvec((0.7, -1.9, 0.4))
+B_FROM_A = torch.eye(4)
+B_FROM_A[:3, :3] = torch.from_numpy(TURN.as_matrix())
+B_FROM_A[:3, 3] = torch.tensor([1.5, -0.8, 2.5])
+
+
+def moved(gaussians: Gaussians, cameras: Cameras) -> tuple[Gaussians, Cameras]:
+    """The same world and its cameras, turned and shifted by ``B_FROM_A``."""
+    x, y, z, w = (TURN * Rotation.from_quat(gaussians.quats.numpy()[:, [1, 2, 3, 0]])).as_quat().T
+    there = dataclasses.replace(
+        gaussians,
+        means=gaussians.means @ B_FROM_A[:3, :3].mT + B_FROM_A[:3, 3],
+        quats=torch.stack([torch.from_numpy(part).float() for part in (w, x, y, z)], dim=-1),
+    )
+    return there, dataclasses.replace(cameras, c2w=B_FROM_A @ cameras.c2w)
 
 
 def doubled(thing: T) -> T:

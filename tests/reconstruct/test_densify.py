@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from memory.cache import WorldCache
 from reconstruct.densify import FAINTEST, MAX_COPIES, SETTLE, Cloning, Relocation, Stage, shared, shares
 from reconstruct.fit import Fit, FitSettings, fitted
-from reconstruct.init import gaussians_from_points
 from reconstruct.levels import thinned
 from render.frames import Frames, median_depth
 from render.gaussians import Gaussians
 from render.splats import SplatTrace, render_splats
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from tests.oracles.walks import splats_seen_in, walk_of
 
 SIZE, COUNT = 40, 7
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
@@ -30,17 +28,13 @@ STRATEGIES = (
 @pytest.fixture(scope="module")
 def walk() -> Frames:
     """Exact views of a walk through a procedural world."""
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=COUNT, seed=1, width=SIZE, height=SIZE))
+    return walk_of(COUNT, side=SIZE)
 
 
 @pytest.fixture(scope="module")
 def splats(walk: Frames) -> Gaussians:
     """Splats of a cache of every other view."""
-    cache = WorldCache()
-    for i in range(0, COUNT, 2):
-        cache.remember(walk[[i]], cache.render(walk[[i]].cameras), ids=[i], given=True)
-    return gaussians_from_points(cache.points)
+    return splats_seen_in(walk[::2])
 
 
 def stage(step: int, *, steps: int = 10_000, most: int = 1_000_000) -> Stage:

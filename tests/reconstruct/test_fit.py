@@ -13,11 +13,10 @@ from memory.cache import WorldCache
 from memory.world import SceneInfo, World
 from reconstruct.fit import Fit, FitSettings, fitted, held_out_frames
 from reconstruct.fitted import fitted_file, frames_to_fit, has_fitted, keep_fitted, splats_of
-from reconstruct.init import gaussians_from_points
 from render.frames import Frames, median_depth
 from render.gaussians import Gaussians
 from render.splats import render_splats
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from tests.oracles.walks import splats_seen_in, walk_of
 
 SIZE, COUNT = 40, 9
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
@@ -26,17 +25,13 @@ NAMES = [field.name for field in dataclasses.fields(Gaussians)]
 @pytest.fixture(scope="module")
 def walk() -> Frames:
     """Exact views of a walk through a procedural world."""
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=COUNT, seed=1, width=SIZE, height=SIZE))
+    return walk_of(COUNT, side=SIZE)
 
 
 @pytest.fixture(scope="module")
 def start(walk: Frames) -> Gaussians:
     """Splats of a cache of every other view."""
-    cache = WorldCache()
-    for i in range(0, COUNT, 2):
-        cache.remember(walk[[i]], cache.render(walk[[i]].cameras), ids=[i], given=True)
-    return gaussians_from_points(cache.points)
+    return splats_seen_in(walk[::2])
 
 
 def fit_of(start: Gaussians, walk: Frames, *, steps: int = 12, **more: object) -> Fit:

@@ -8,30 +8,24 @@ import math
 import pytest
 import torch
 
-from memory.cache import WorldCache
 from reconstruct.hygiene import MAX_LOSS_DB, cleaned
-from reconstruct.init import gaussians_from_points
 from render.frames import Frames, median_depth
 from render.gaussians import Gaussians, concatenated
 from render.metrics import psnr
 from render.splats import render_splats
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from tests.oracles.walks import splats_seen_in, walk_of
 
 SIZE, COUNT = 40, 5
 
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=COUNT, seed=1, width=SIZE, height=SIZE))
+    return walk_of(COUNT, side=SIZE)
 
 
 @pytest.fixture(scope="module")
 def splats(walk: Frames) -> Gaussians:
-    cache = WorldCache()
-    for i in range(COUNT):
-        cache.remember(walk[[i]], cache.render(walk[[i]].cameras), ids=[i], given=True)
-    return gaussians_from_points(cache.points)
+    return splats_seen_in(walk)
 
 
 def score(splats: Gaussians, walk: Frames) -> float:

@@ -15,7 +15,7 @@ from render.frames import Frames
 from render.gaussians import Gaussians, concatenated
 from render.metrics import psnr
 from render.splats import render_splats
-from worldgen.worlds import random_scene, random_walk_cameras, render
+from tests.oracles.walks import walk_of
 
 SIZE = 48
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
@@ -23,8 +23,7 @@ NAMES = [field.name for field in dataclasses.fields(Gaussians)]
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=2, seed=1, width=SIZE, height=SIZE))
+    return walk_of(2, side=SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,15 @@ from render.cameras import Cameras
 from render.gaussians import Gaussians, concatenated
 from render.splats import Backend, SplatImage, render_splats
 from tests.oracles.box_room import BoxRoom, room_cameras
-from tests.oracles.random_splats import doubled, hard_splats, order_is_safe, random_splats, stacked_splats
+from tests.oracles.random_splats import (
+    B_FROM_A,
+    doubled,
+    hard_splats,
+    moved,
+    order_is_safe,
+    random_splats,
+    stacked_splats,
+)
 
 BACKENDS: list[Backend] = ["numba", "torch"]
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
@@ -169,19 +177,9 @@ def test_splats_on_a_ray_cast_room_have_its_surfaces(box_room: BoxRoom, backend:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_normals_turn_with_the_world_and_depths_stay(backend: Backend):
     gaussians, cameras = random_splats(300), room_cameras()
-    turn = Rotation.from_rotvec((0.7, -1.9, 0.4))
-    b_from_a = torch.eye(4)
-    b_from_a[:3, :3] = torch.from_numpy(turn.as_matrix())
-    b_from_a[:3, 3] = torch.tensor([1.5, -0.8, 2.5])
-    x, y, z, w = (turn * Rotation.from_quat(gaussians.quats.numpy()[:, [1, 2, 3, 0]])).as_quat().T
-    moved = dataclasses.replace(
-        gaussians,
-        means=gaussians.means @ b_from_a[:3, :3].mT + b_from_a[:3, 3],
-        quats=torch.stack([torch.from_numpy(part).float() for part in (w, x, y, z)], dim=-1),
-    )
     here = surfaces(gaussians, cameras, backend)
-    there = surfaces(moved, dataclasses.replace(cameras, c2w=b_from_a @ cameras.c2w), backend)
-    turned = here.normals @ b_from_a[:3, :3].mT
+    there = surfaces(*moved(gaussians, cameras), backend)
+    turned = here.normals @ B_FROM_A[:3, :3].mT
     # Single precision moves an alpha across 1/255, or a half, here and there.
     assert ((there.normals - turned).abs().amax(dim=-1) < 1e-3).float().mean() > 0.99
     assert ((there.median_depth - here.median_depth).abs() < 1e-4).float().mean() > 0.99

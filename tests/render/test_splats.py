@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
 
 from render.cameras import Cameras
 from render.gaussians import Gaussians, concatenated, sh_from_rgb
@@ -14,7 +13,14 @@ from render.splat_twin import projected, sh_colours
 from render.splats import Backend, SplatImage, pick_backend, render_splats
 from tests.oracles import compositing, gsplat_reference
 from tests.oracles.box_room import BoxRoom, room_cameras
-from tests.oracles.random_splats import doubled, hard_splats, order_is_safe, random_splats, stacked_splats
+from tests.oracles.random_splats import (
+    doubled,
+    hard_splats,
+    moved,
+    order_is_safe,
+    random_splats,
+    stacked_splats,
+)
 
 BACKENDS: list[Backend] = ["numba", "torch"]
 PINK = torch.tensor([0.9, 0.3, 0.5])
@@ -213,17 +219,7 @@ def test_the_order_in_which_gaussians_are_stored_does_not_show(backend: Backend)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_moving_the_whole_world_changes_no_picture(backend: Backend):
     gaussians, cameras = random_splats(500), room_cameras()
-    turn = Rotation.from_rotvec((0.7, -1.9, 0.4))
-    b_from_a = torch.eye(4)
-    b_from_a[:3, :3] = torch.from_numpy(turn.as_matrix())
-    b_from_a[:3, 3] = torch.tensor([1.5, -0.8, 2.5])
-    x, y, z, w = (turn * Rotation.from_quat(gaussians.quats.numpy()[:, [1, 2, 3, 0]])).as_quat().T
-    moved = dataclasses.replace(
-        gaussians,
-        means=gaussians.means @ b_from_a[:3, :3].mT + b_from_a[:3, 3],
-        quats=torch.stack([torch.from_numpy(part).float() for part in (w, x, y, z)], dim=-1),
-    )
-    there = render_splats(moved, dataclasses.replace(cameras, c2w=b_from_a @ cameras.c2w), backend=backend)
+    there = render_splats(*moved(gaussians, cameras), backend=backend)
     here = render_splats(gaussians, cameras, backend=backend)
     _assert_same(there, here, atol=1e-3)  # float32, a Gaussian crossing 1/255; most pixels 1e-6
     assert (there.rgb - here.rgb).abs().mean() < 1e-5

@@ -10,6 +10,7 @@ import torch
 
 from memory.cache import WorldCache
 from render.frames import Frames
+from tests.oracles.walks import walk_of
 from worldgen.training.corruption import (
     BLEEDING_CHANCE,
     DEPTH_SCALES,
@@ -24,13 +25,11 @@ from worldgen.training.corruption import (
     rescaled,
     torn,
 )
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
 
 @pytest.fixture(scope="module")
 def frame() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=1, seed=1, width=64, height=64))
+    return walk_of(1, side=64)
 
 
 def lost_share(frame: Frames) -> float:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from render.frames import Frames, checked
 from tests.oracles.small_models import SHORTCUT, SIDE, SMALL, fresh_model, perturbed_model, same
+from tests.oracles.walks import walk_of
 from worldgen import generator as generator_module
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
@@ -23,7 +24,6 @@ from worldgen.model.weights import HEADER, MAX_WEIGHTS_BYTES, load_model, save_m
 from worldgen.sampling.overlap import Overlap
 from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
 UNITS = SceneUnits(scale=1.5, span=PRIOR)
 
@@ -37,8 +37,7 @@ def shortcut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=3, seed=1, width=SIDE, height=SIDE))
+    return walk_of(3, side=SIDE)
 
 
 def test_weights_come_back_in_half_precision(weights: Path):

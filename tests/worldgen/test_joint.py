@@ -11,6 +11,7 @@ from torch import Tensor
 
 from render.frames import Frames, checked, concatenated
 from tests.oracles.small_models import SIDE, same
+from tests.oracles.walks import walk_of
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR
 from worldgen.generator import RGBDGenerator
@@ -20,7 +21,6 @@ from worldgen.sampling.history import Context, fractional, temporal, vanilla
 from worldgen.sampling.overlap import Overlap
 from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
 STEPS, CLIP = 2, 4
 UNITS = SceneUnits(scale=1.5, span=PRIOR)
@@ -35,8 +35,7 @@ SCHEDULES = [
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=CLIP + 2, seed=1, width=SIDE, height=SIDE))
+    return walk_of(CLIP + 2, side=SIDE)
 
 
 def noise_of(frames: int, *, seed: int = 0) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from memory.cache import WorldCache
 from render.frames import Frames
 from tests.oracles.small_models import perturbed_model
+from tests.oracles.walks import walk_of
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_from_cache
 from worldgen.depth import DepthRange
 from worldgen.model.attention import Views, views_of
 from worldgen.training.clips import Clip, clip_of
 from worldgen.training.resampling import camera_of, resampled
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
 SIZE = 32
 FRAMES = 3
@@ -24,8 +24,7 @@ FRAMES = 3
 
 @pytest.fixture(scope="module")
 def walk() -> Frames:
-    scene = random_scene(5)
-    return render(scene, random_walk_cameras(scene, n=FRAMES + 1, seed=1, width=SIZE, height=SIZE))
+    return walk_of(FRAMES + 1, side=SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.oracles.small_models import SHORTCUT, SMALL_CLIPS, perturbed_model
+from tests.oracles.walks import walk_of
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
 from worldgen.model.trunk import Links, Recall
@@ -19,7 +20,6 @@ from worldgen.training.clips import Clip, clip_of, collated
 from worldgen.training.run import begun
 from worldgen.training.streams import two_streams
 from worldgen.training.update import update
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
 SIZE, FRAMES = 16, 3
 EVERY: Links = ((), (0,), (0, 1))
@@ -29,8 +29,7 @@ EVERY: Links = ((), (0,), (0, 1))
 @pytest.fixture(scope="module")
 def clip() -> Clip:
     """Two clips, none of whose frames are given."""
-    scene = random_scene(5)
-    walk = render(scene, random_walk_cameras(scene, n=FRAMES + 1, seed=1, width=SIZE, height=SIZE))
+    walk = walk_of(FRAMES + 1, side=SIZE)
     found = (clip_of(walk, rng=np.random.default_rng(seed)) for seed in range(40))
     return collated([clip for clip in found if not clip.given.any()][:2])
 

@@ -41,12 +41,9 @@ class View:
     """Denoising steps a frame, 1 to 64."""
 
     def run(self) -> int:
-        import torch
-
         from memory.world import World
-        from viewer import Viewer
         from worldgen.cli.growing import generator_named
-        from worldgen.cli.viewing import Desk
+        from worldgen.cli.viewing import Desk, viewer_of
 
         with World.open(self.world, writable=not self.read_only) as world:
             if self.read_only:
@@ -54,15 +51,8 @@ class View:
             else:
                 desk = Desk(world, generator_named(self.model, self.steps))
                 scene, abilities = desk.scene(), desk.abilities()
-            viewer = Viewer(
-                scene,
-                up=torch.tensor(world.scene.up),
-                scale=world.scene.scale,
-                abilities=abilities,
-                host=self.host,
-                port=self.port,
-                token=self.token,
-            )
+            where = {"host": self.host, "port": self.port, "token": self.token}
+            viewer = viewer_of(world, scene, abilities, **where)
             if self.token is None and not is_this_machine(self.host):
                 sys.stderr.write(
                     f"worldgen: anyone who can reach {self.host} can look at this world and steer it; "
@@ -84,11 +74,10 @@ def is_this_machine(host: str) -> bool:
 def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     """A world that somebody else may be changing."""
     from memory.restore import restored_cache
-    from reconstruct.fitted import has_fitted, splats_of
     from reconstruct.init import gaussians_from_points
-    from viewer import Abilities, Scene
+    from viewer import Abilities
+    from worldgen.cli.viewing import shown
 
-    points = restored_cache(world).points
-    splats = splats_of(world, points) if has_fitted(world) else None
-    scene = Scene(frames=world.frames(), points=points, splats=splats)
-    return scene, Abilities(splats=lambda: gaussians_from_points(points) if splats is None else splats)
+    scene = shown(world, restored_cache(world).points)
+    splats = scene.splats
+    return scene, Abilities(splats=lambda: gaussians_from_points(scene.points) if splats is None else splats)

@@ -5,16 +5,36 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memory.boxes import Box, Corner
+    from memory.points import Points
     from memory.world import World
     from render.cameras import Cameras
     from render.gaussians import Gaussians
-    from viewer import Abilities, Grown, Scene
+    from viewer import Abilities, Grown, Scene, Viewer
     from worldgen.generator import Generator
     from worldgen.rollout import Grown as Committed
+
+
+def shown(world: World, points: Points) -> Scene:
+    """All that a world shows whose cache holds ``points``: fitted splats, if there are any for its head."""
+    from reconstruct.fitted import has_fitted, splats_of
+    from viewer import Scene
+
+    splats = splats_of(world, points) if has_fitted(world) else None
+    return Scene(frames=world.frames(), points=points, splats=splats)
+
+
+def viewer_of(world: World, scene: Scene, abilities: Abilities, **listening: Any) -> Viewer:
+    """A viewer of a world; ``listening`` is where, and to whom (``host``, ``port``, ``token``)."""
+    import torch
+
+    from viewer import Viewer
+
+    up, scale = torch.tensor(world.scene.up), world.scene.scale
+    return Viewer(scene, up=up, scale=scale, abilities=abilities, **listening)
 
 
 class Desk:
@@ -39,15 +59,10 @@ class Desk:
 
     def scene(self) -> Scene:
         """What the world shows at its head, wherever that was moved to."""
-        from reconstruct.fitted import has_fitted, splats_of
-        from viewer import Scene
-
         with self._turn:
             if self._world.head != self._at:
                 self._return_to_head()
-            points = self._growth.cache.points
-            splats = splats_of(self._world, points) if has_fitted(self._world) else None
-            return Scene(frames=self._world.frames(), points=points, splats=splats)
+            return shown(self._world, self._growth.cache.points)
 
     def splats(self) -> Gaussians:
         """The splats of now: fitted ones, if there are any for the head, else one a point."""
