@@ -3,18 +3,17 @@
 Run: ``python benchmarks/grow.py [--frames 24] [--steps 4]``. Claim: at most 0.35 s a frame at 128x128
 with 4 steps on 2 CPU cores, after warm-up.
 
-Last runs, weights of 124,800 frames. The claim holds where the cores multiply bfloat16 matrices (2 cores
-of an Intel Xeon with AMX, with an earlier cache), and not where they only have AVX2 (2 cores of a server
-EPYC, Zen 3):
+The claim holds where the cores multiply bfloat16 matrices (2 cores of an Intel Xeon with AMX), and not where
+they only have AVX2 (2 cores of a server EPYC, Zen 3, with an earlier sampler):
 
                    AMX       AVX2
-      render       0.6 ms    1.9 ms
-      retrieve              3.7 ms
-      recall       4.1 ms    5.4 ms
-      sample     260.9 ms  570.3 ms
-      commit      13.3 ms   16.8 ms
-      insert       3.6 ms   10.9 ms
-      total      282.5 ms  609.0 ms a frame
+      render       1.5 ms    1.9 ms
+      retrieve     2.4 ms    3.7 ms
+      recall       4.2 ms    5.4 ms
+      sample     217.5 ms  570.3 ms
+      commit      11.9 ms   16.8 ms
+      insert       7.9 ms   10.9 ms
+      total      245.4 ms  609.0 ms a frame
 """
 
 from __future__ import annotations

@@ -6,21 +6,21 @@ from the root of the repository: ``python -m benchmarks.sample [--weights tiny] 
 is what a finished view costs once, when it is first recalled; it is not part of the frame. *Rate*: operations
 of the model's layers a second, over what one large matrix product reaches in the same number format.
 
-Weights of 159,712 frames, 8 remembered views, 2 shared cores of an AMD EPYC (Zen 3, AVX2: float32), where the
-claim does not hold; a frame is 43 GFLOP, and bfloat16 units would be needed:
+8 remembered views. The claim does not hold: 0.87 of it where a core multiplies bfloat16 matrices (Intel Xeon
+with AMX; there two threads are no faster than one), and a quarter where it only has AVX2 (AMD EPYC, Zen 3,
+float32, before keys of what is remembered were carried over once a clip and attention was fused):
 
-                             1 thread        2 threads
-      whole frame            812.8 ms 100%   630.1 ms 100%
-      conditions              14.1 ms   2%    25.3 ms   4%
-      settle                   8.1 ms   1%     8.9 ms   1%
-      encoder                 91.8 ms  11%    59.6 ms   9%
-      trunk, inside frames   297.3 ms  37%   223.5 ms  35%
-      trunk, memory          268.1 ms  33%   190.6 ms  30%
-      decoder                 80.1 ms  10%    53.5 ms   8%
-      finish                  35.4 ms   4%    24.2 ms   4%
-      (remember, a view)     118.8 ms  15%    95.9 ms  15%
-      frames a second         1.23            1.59
-      rate                     70%             47%
+                             AMX              AVX2, 1 thread   2 threads
+      whole frame            191.9 ms 100%    812.8 ms 100%    630.1 ms 100%
+      conditions              11.2 ms   6%     14.1 ms   2%     25.3 ms   4%
+      settle                   3.1 ms   2%      8.1 ms   1%      8.9 ms   1%
+      encoder                 13.2 ms   7%     91.8 ms  11%     59.6 ms   9%
+      trunk, inside frames    63.4 ms  33%    297.3 ms  37%    223.5 ms  35%
+      trunk, memory           50.4 ms  26%    268.1 ms  33%    190.6 ms  30%
+      decoder                 12.9 ms   7%     80.1 ms  10%     53.5 ms   8%
+      finish                   8.7 ms   5%     35.4 ms   4%     24.2 ms   4%
+      (remember, a view)      28.3 ms  15%    118.8 ms  15%     95.9 ms  15%
+      frames a second         5.21             1.23             1.59
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from worldgen.sampling.overlap import Overlap
 from worldgen.sampling.schedules import Schedule
 from worldgen.settle import settled
 
-SAMPLING = 1
+SAMPLING = 2
 """Raised whenever the same weights and arguments give other frames than before: a path that was begun with
 the older way of sampling must not go on with the newer one."""
 

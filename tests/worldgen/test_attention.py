@@ -46,7 +46,7 @@ def codes(views: Views) -> Codes:
 
 
 def attended(views: Views, qkv: list[Tensor], links: tuple[tuple[int, ...], ...]) -> Tensor:
-    return between_frames(*qkv, codes=codes(views), links=links, recalled=None)
+    return between_frames(*qkv, codes=codes(views), links=links)
 
 
 def moved(views: Views, motion: Tensor) -> Views:
@@ -297,8 +297,11 @@ def test_rotary_positions_are_those_of_one_picture_at_any_resolution():
     torch.testing.assert_close(slow[0], slow[1].view(4, 2).mean(dim=1))
 
 
-def test_attend_matches_the_attention_of_torch():
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_attend_is_the_attention_of_the_papers(mode: type):
     rng = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, length, HEADS, HEAD_WIDTH, generator=rng) for length in (5, 9, 9))
-    expected = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
-    torch.testing.assert_close(attend(q, k, v), expected.transpose(1, 2), atol=1e-5, rtol=1e-5)
+    weights = torch.softmax(torch.einsum("bsnc,bmnc->bnsm", q, k) / math.sqrt(HEAD_WIDTH), dim=-1)
+    expected = torch.einsum("bnsm,bmnc->bsnc", weights, v)
+    with mode():
+        torch.testing.assert_close(attend(q, k, v), expected, atol=1e-5, rtol=1e-5)

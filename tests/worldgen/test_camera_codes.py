@@ -26,7 +26,7 @@ def drawn(*shape: int, seed: int) -> Tensor:
 def attended(views: Views, cameras: CameraCode) -> Tensor:
     q, k, v = (drawn(1, 3, TOKENS, HEADS, HEAD_WIDTH, seed=i) for i in range(3))
     codes = codes_of(views, reference=views.w2c[:, -1], grid=GRID, head_width=HEAD_WIDTH, cameras=cameras)
-    return between_frames(q, k, v, codes=codes, links=LINKS, recalled=None)
+    return between_frames(q, k, v, codes=codes, links=LINKS)
 
 
 def moved(views: Views) -> Views:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -202,6 +203,14 @@ def test_frames_recalled_in_two_ways_are_kept_apart(weights: Path, walk: Frames)
     assert same(first, again)
     assert same(first, made(fresh, walk, noise_of(1), recall=walk[4:]))
     assert len(generator._recalled) == 4  # two frames, clean and noised
+
+
+def test_what_is_recalled_is_carried_over_once_a_clip(weights: Path, walk: Frames):
+    generator = RGBDGenerator(weights, steps=4, guidance=fractional(1.5, 0.6))
+    generator.model.trunk.read = Mock(wraps=generator.model.trunk.read)
+    made(generator, walk, noise_of(1), recall=walk[4:])
+    # Clean and noisy, each for four steps; the third showing is of nothing.
+    assert generator.model.trunk.read.call_count == 2
 
 
 def test_a_name_holds_whatever_changes_the_frames(weights: Path):

@@ -6,7 +6,7 @@ import torch
 
 from render.geometry import off_edges
 from worldgen.depth import PRIOR, decode
-from worldgen.settle import AGREEMENT, ROUNDS, settled, smoothed
+from worldgen.settle import AGREEMENT, ROUNDS, median_of_nine, settled, smoothed
 
 SIZE = 48
 
@@ -84,6 +84,15 @@ def test_known_pixels_stay_and_draw_what_is_around_them():
     assert torch.equal(smooth[known > 0], (known * noise(3, scale=0.02))[known > 0])
     assert smooth[..., SIZE // 2].mean() < 0.035
     assert smooth[..., -1].sub(0.04).abs().max() < 1e-6
+
+
+def test_the_median_of_nine_is_that_of_torch():
+    rng = torch.Generator().manual_seed(0)
+    x = (
+        torch.randint(0, 5, (3, 9, 40, 40), generator=rng)
+        + 0.25 * torch.randn(3, 9, 40, 40, generator=rng).round()
+    )
+    assert torch.equal(median_of_nine(x), x.median(dim=1, keepdim=True).values)
 
 
 def test_frames_are_smoothed_each_on_its_own():

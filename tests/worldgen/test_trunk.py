@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.oracles.small_models import random_views, rigid_motion
 from worldgen.model.attention import Views, joined
-from worldgen.model.trunk import Block, Links, Recall, Trunk
+from worldgen.model.trunk import Block, Links, Reading, Recall, Trunk
 
 GRID = (2, 3)
 TOKENS, WIDTH, HEAD_WIDTH = 6, 32, 16
@@ -33,7 +33,13 @@ def inputs(*, b: int, f: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def run(
-    made: Trunk, x: Tensor, embedded: Tensor, views: Views, *, links: Links, recall: Recall | None = None
+    made: Trunk,
+    x: Tensor,
+    embedded: Tensor,
+    views: Views,
+    *,
+    links: Links,
+    recall: Recall | Reading | None = None,
 ) -> Tensor:
     return made(x, embedded, views=views, grid=GRID, links=links, recall=recall)[0]
 
@@ -100,6 +106,18 @@ def test_remembered_keys_hold_no_camera():
     assert len(here.keys) == 2
     for a, b in zip(here.keys + here.values, there.keys + there.values, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_a_memory_can_be_read_ahead():
+    made, views = trunk(depth=8), random_views(b=2, f=3, seed=1)
+    x, embedded = inputs(b=2, f=3)
+    recall = remembered(made, x[:, :2], embedded[:, :2], views[:2])
+    target = (x[:, 2:], embedded[:, 2:])
+    reading = made.read(recall, views=views[2:], grid=GRID)
+    raw, ahead = (run(made, *target, views[2:], links=((),), recall=seen) for seen in (recall, reading))
+    assert torch.equal(raw, ahead)
+    elsewhere = made.read(recall, views=views[1:2], grid=GRID)
+    assert (run(made, *target, views[2:], links=((),), recall=elsewhere) - raw).abs().max() > 1e-3
 
 
 def test_a_memory_survives_a_move_of_the_world():

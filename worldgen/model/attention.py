@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -193,9 +194,12 @@ def attend(
 ) -> Float[Tensor, "b s n c"]:
     """Plain multi-head attention of ``s`` queries over ``m`` keys.
 
-    Written out because, on a CPU, two batched products and a softmax train faster than the fused
-    kernel at a few hundred tokens.
+    Written out for training because, on a CPU, the gradients of two batched products and a softmax cost less
+    than those of the fused kernel at a few hundred tokens; without gradients the fused kernel is up to three
+    times faster.
     """
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    if not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
     weights = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2), dim=-1)
     return (weights.to(v.dtype) @ v).transpose(1, 2)

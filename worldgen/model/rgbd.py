@@ -25,7 +25,7 @@ from worldgen.model.layers import (
     StepEmbedding,
     time_features,
 )
-from worldgen.model.trunk import Links, Recall, Trunk
+from worldgen.model.trunk import Links, Reading, Recall, Trunk
 
 IMAGE_CHANNELS = 4
 """RGB in [-1, 1] and the depth code."""
@@ -117,7 +117,7 @@ class RGBDModel(nn.Module):
         condition: Float[Tensor, "b f 11 h w"],
         views: Views,
         links: Links | None = None,
-        recall: Recall | None = None,
+        recall: Recall | Reading | None = None,
         routed: int | None = None,
         only_seen: int = 0,
     ) -> Float[Tensor, "b g 4 h w"]:
@@ -133,7 +133,7 @@ class RGBDModel(nn.Module):
             condition: what is known, from :mod:`worldgen.conditions`.
             views: cameras of the frames.
             links: for each frame the earlier frames it attends to; none where not given.
-            recall: remembered frames that every frame attends to.
+            recall: remembered frames that every frame attends to; see :meth:`reading`.
             routed: frames that each token attends to at most, besides its own; all where not given.
             only_seen: for so many frames, from the first on, nothing is predicted: others look at them.
 
@@ -172,6 +172,10 @@ class RGBDModel(nn.Module):
         _, _, kept = self._related(x, t, None, condition=condition, views=views, links=None, recall=None)
         return Recall(keys=[k for k, _ in kept], values=[v for _, v in kept], views=views)
 
+    def reading(self, recall: Recall, *, views: Views, height: int, width: int) -> Reading:
+        """What is remembered as frames of so many pixels with ``views`` read it, for more than one call."""
+        return self.trunk.read(recall, views=views, grid=(height // TOKEN_PIXELS, width // TOKEN_PIXELS))
+
     def _embedded(self, t: Float[Tensor, "b f"], d: Float[Tensor, "b f"] | None) -> Float[Tensor, "n width"]:
         """Noise levels and step lengths as the blocks read them."""
         embedded = self.embed_time(time_features(t.flatten()).to(self.last.weight.dtype))
@@ -191,7 +195,7 @@ class RGBDModel(nn.Module):
         condition: Float[Tensor, "b f 11 h w"],
         views: Views,
         links: Links | None,
-        recall: Recall | None,
+        recall: Recall | Reading | None,
         routed: int | None = None,
     ) -> tuple[Float[Tensor, "n d rows columns"], list[Tensor], list[tuple[Tensor, Tensor]]]:
         """Tokens as a small image, the skips, and the raw keys and values of every memory block."""

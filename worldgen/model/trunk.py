@@ -60,6 +60,16 @@ class Recall:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Remembered keys and values as one camera reads them; the same for every step of a sampler."""
+
+    keys: list[Float[Tensor, "b m s n c"]]
+    """After cameras and rotary positions, one tensor a memory block."""
+
+    values: list[Float[Tensor, "b m s n c"]]
+
+
 class Block(nn.Module):
     """A transformer block with adaLN-zero modulation, one modulation a frame."""
 
@@ -110,6 +120,14 @@ def within_frames(
     return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)).view(q.shape)
 
 
+def carried(
+    k: Float[Tensor, "b f s n c"], v: Float[Tensor, "b f s n c"], codes: Codes
+) -> tuple[Float[Tensor, "b f s n c"], Float[Tensor, "b f s n c"]]:
+    """Raw keys and values out of their cameras, into the reference of ``codes``."""
+    k = applied(k, codes.out_of, cos=codes.cos, sin=codes.sin)
+    return k, applied(v, codes.out_of, cos=codes.cos, sin=codes.sin) if codes.moves_values else v
+
+
 def between_frames(
     q: Float[Tensor, "b f s n c"],
     k: Float[Tensor, "b f s n c"],
@@ -117,22 +135,19 @@ def between_frames(
     *,
     codes: Codes,
     links: Links,
-    recalled: tuple[Float[Tensor, "b m s n c"], Float[Tensor, "b m s n c"]] | None,
+    read: tuple[Float[Tensor, "b m s n c"], Float[Tensor, "b m s n c"]] | None = None,
     routed: int | None = None,
 ) -> Float[Tensor, "b f s n c"]:
-    """Attention of every frame to itself, to its links and to what is recalled, through their cameras.
+    """Attention of every frame to itself, to its links and to what is remembered, through their cameras.
 
-    ``codes`` covers the frames first, then the recalled ones. With ``routed`` every token attends to so many
-    frames besides its own (:mod:`worldgen.model.routing`).
+    ``codes`` are those of the frames, ``read`` is what is remembered, :func:`carried` to the same reference.
+    With ``routed`` every token attends to so many frames besides its own (:mod:`worldgen.model.routing`).
     """
     frames = q.shape[1]
-    if recalled is not None:
-        k, v = torch.cat([k, recalled[0].to(k)], dim=1), torch.cat([v, recalled[1].to(v)], dim=1)
-    into, out_of = codes.into[:, :frames], codes.out_of
-    q = applied(q, into.mT, cos=codes.cos, sin=codes.sin)
-    k = applied(k, out_of, cos=codes.cos, sin=codes.sin)
-    if codes.moves_values:
-        v = applied(v, out_of, cos=codes.cos, sin=codes.sin)
+    q = applied(q, codes.into.mT, cos=codes.cos, sin=codes.sin)
+    k, v = carried(k, v, codes)
+    if read is not None:
+        k, v = torch.cat([k, read[0].to(k)], dim=1), torch.cat([v, read[1].to(v)], dim=1)
     outputs = []
     for i in range(frames):
         past = [*links[i], *range(frames, k.shape[1])]
@@ -143,7 +158,7 @@ def between_frames(
         keys, values = (torch.cat([part[:, j] for j in (i, *past)], dim=1) for part in (k, v))
         outputs.append(attend(q[:, i], keys, values))
     taken = torch.stack(outputs, dim=1)
-    return applied(taken, into, cos=codes.cos, sin=-codes.sin) if codes.moves_values else taken
+    return applied(taken, codes.into, cos=codes.cos, sin=-codes.sin) if codes.moves_values else taken
 
 
 class Trunk(nn.Module):
@@ -155,6 +170,18 @@ class Trunk(nn.Module):
         self.cameras: CameraCode = cameras
         self.blocks = nn.ModuleList(Block(width, head_width=head_width) for _ in range(depth))
 
+    def read(self, recall: Recall, *, views: Views, grid: tuple[int, int]) -> Reading:
+        """What is remembered, as ``views`` will read it."""
+        codes = self._codes(recall.views, views=views, grid=grid)
+        pairs = [carried(k, v, codes) for k, v in zip(recall.keys, recall.values, strict=True)]
+        return Reading(keys=[k for k, _ in pairs], values=[v for _, v in pairs])
+
+    def _codes(self, seen: Views, *, views: Views, grid: tuple[int, int]) -> Codes:
+        """How tokens of ``seen`` meet those of ``views``."""
+        return codes_of(
+            seen, reference=views.w2c[:, -1], grid=grid, head_width=self.head_width, cameras=self.cameras
+        )
+
     def forward(
         self,
         x: Float[Tensor, "b f s d"],
@@ -163,18 +190,13 @@ class Trunk(nn.Module):
         views: Views,
         grid: tuple[int, int],
         links: Links,
-        recall: Recall | None,
+        recall: Recall | Reading | None,
         routed: int | None = None,
     ) -> tuple[Float[Tensor, "b f s d"], list[tuple[Tensor, Tensor]]]:
         """Return the new tokens and the raw keys and values of every memory block."""
-        everyone = views if recall is None else joined([views, recall.views])
-        codes = codes_of(
-            everyone,
-            reference=views.w2c[:, -1],
-            grid=grid,
-            head_width=self.head_width,
-            cameras=self.cameras,
-        )
+        codes = self._codes(views, views=views, grid=grid)
+        if isinstance(recall, Recall):
+            recall = self.read(recall, views=views, grid=grid)
         cos, sin = rope(grid, channels=self.head_width, device=x.device)
         alone = partial(within_frames, cos=cos, sin=sin)
         kept: list[tuple[Tensor, Tensor]] = []
@@ -182,8 +204,8 @@ class Trunk(nn.Module):
             if index % MEMORY_EVERY != MEMORY_EVERY - 1:
                 x, _ = block(x, embedded, meet=alone)
                 continue
-            recalled = None if recall is None else (recall.keys[len(kept)], recall.values[len(kept)])
-            together = partial(between_frames, codes=codes, links=links, recalled=recalled, routed=routed)
+            read = None if recall is None else (recall.keys[len(kept)], recall.values[len(kept)])
+            together = partial(between_frames, codes=codes, links=links, read=read, routed=routed)
             x, pair = block(x, embedded, meet=together)
             kept.append(pair)
         return x, kept

@@ -7,6 +7,7 @@ the other is the same within a call as over several.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -15,11 +16,15 @@ from torch import Tensor
 
 from worldgen.model.attention import Views
 from worldgen.model.rgbd import RGBDModel
-from worldgen.model.trunk import Links, Recall
+from worldgen.model.trunk import Links, Reading, Recall
 from worldgen.sampling.history import Guidance, Showing, guided
 
 Reader = Callable[[float], Recall]
 """A finished frame's keys and values when it is noised to a level in [0, 1)."""
+
+
+READINGS = 4
+"""Ways of showing the history that a clip keeps at hand; guidance takes turns among a few."""
 
 
 class ClipDenoiser:
@@ -57,6 +62,7 @@ class ClipDenoiser:
         self._guidance, self._linked, self._routed = guidance, linked, routed
         self._step = step
         self._finished: dict[int, tuple[Tensor, Reader]] = {}
+        self._readings: OrderedDict[tuple[int, ...], tuple[list[Recall], Reading]] = OrderedDict()
 
     def __call__(
         self, x: Float[Tensor, "1 n 4 h w"], t: Float[Tensor, "1 n"], changing: list[int]
@@ -69,18 +75,30 @@ class ClipDenoiser:
 
         def answer(showing: Showing) -> Tensor:
             shown = [reader(h) for reader, h in zip(readers, showing.levels, strict=True) if h < 1.0]
+            views = self._views[changing]
             return self._model(
                 x[:, changing],
                 t[:, changing],
                 d=d,
                 condition=self._condition[:, changing],
-                views=self._views[changing],
+                views=views,
                 links=links if showing.linked else None,
-                recall=Recall.joined(shown) if shown else None,
+                recall=self._read(shown, views, changing) if shown else None,
                 routed=self._routed,
             )
 
         return guided(self._guidance.weights(len(readers), linked=self._linked and count > 1), answer)
+
+    def _read(self, shown: list[Recall], views: Views, changing: list[int]) -> Reading:
+        """Finished frames as the changing ones read them: the same at every step until one more is done."""
+        key = (*changing, -1, *map(id, shown))
+        if key not in self._readings:
+            height, width = self._condition.shape[-2:]
+            reading = self._model.reading(Recall.joined(shown), views=views, height=height, width=width)
+            self._readings[key] = shown, reading  # the frames stay, or others might come to have their ids
+            if len(self._readings) > READINGS:
+                self._readings.popitem(last=False)
+        return self._readings[key][1]
 
     def _finished_of(self, x: Tensor, t: Tensor, changing: list[int]) -> list[Reader]:
         """How the finished frames of the clip are read; one that was sampled again is read anew."""
