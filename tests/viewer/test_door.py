@@ -126,7 +126,8 @@ def test_who_comes_while_the_door_closes_is_let_go_too():
     standing._loop.call_soon_threadsafe(time.sleep, 0.5)  # in which the visitor knocks and the door is closed
     with socket.create_connection(("127.0.0.1", standing.port), timeout=10) as visitor:
         standing.close()
-        assert visitor.recv(1) == b""
+        with contextlib.suppress(ConnectionResetError):  # or nobody had come to the door yet
+            assert visitor.recv(1) == b""
 
 
 @pytest.mark.parametrize("token", ["", "short", "with space", "naïve-token", "x" * 129, "a=b;c=d;e"])
