@@ -1,9 +1,9 @@
 """Captures: folders of photographs with known cameras, as other tools leave them.
 
-Room: reconstruct; the command line may import this. Two layouts are read: nerfstudio's ``transforms.json``
-(OpenGL axes, pixel centres at halves), and ``cameras.json`` with ``{"frames": [{"file", "K", "c2w"}]}``
-(OpenCV axes, pixel centres at whole numbers). Files are not trusted: every error is a ValueError of one
-sentence.
+Room: reconstruct; the command line may import this. Three layouts are read: nerfstudio's ``transforms.json``
+(OpenGL axes, pixel centres at halves), ``cameras.json`` with ``{"frames": [{"file", "K", "c2w"}]}`` (OpenCV
+axes, pixel centres at whole numbers), and COLMAP's sparse models beside a folder ``images``. Files are not
+trusted: every error is a ValueError of one sentence.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ from kornia.geometry import undistort_image
 from torch import Tensor
 
 from memory.pictures import read_rgb
+from reconstruct.formats.colmap import Photograph, model_in, read_model
 from reconstruct.meshes import DAMAGED
 from render.cameras import Cameras, checked, resized
 from render.frames import Frames
 from render.json_files import MAX_NUMBER, is_number, read_json
 
 NAMES = ("transforms.json", "cameras.json")
+LAYOUTS = "transforms.json, cameras.json or a COLMAP model"
+IMAGES = "images"
+"""Where the photographs of a COLMAP model lie."""
 
 LONGEST = 1_024
 """Pixels of the longer side to which larger photographs are shrunk."""
@@ -41,6 +45,19 @@ LENSES = ("k1", "k2", "p1", "p2", "k3")
 """OpenCV's numbers of a lens, in its order; what else nerfstudio may name is refused."""
 
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "RADIAL", "SIMPLE_RADIAL")
+
+LENS_OF: dict[str, tuple[str, ...]] = {
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+}
+"""What the parameters of COLMAP's camera models are; others are no pinholes with a lens before them."""
+
+ColouredPoints = tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]
+"""Places, and colours in [0, 1]."""
 
 COVERED = 0.999
 """Share of a pixel that a photograph without its lens has to cover."""
@@ -78,39 +95,80 @@ class _View:
 
 def is_capture(folder: Path) -> bool:
     """Whether a folder says that it holds posed photographs."""
-    return any((folder / name).is_file() for name in NAMES)
+    return any((folder / name).is_file() for name in NAMES) or model_in(folder) is not None
 
 
 def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Capture:
     """Photographs, cameras, and points if there are any.
 
     Args:
-        folder: holds ``transforms.json`` or ``cameras.json``; everything they name lies within.
+        folder: holds ``transforms.json``, ``cameras.json`` or a COLMAP model, the first of which is read;
+            everything they name lies within.
         most: photographs to take; of more, an even choice.
         longest: pixels of the longer side of what is returned; larger photographs are shrunk.
 
     Raises:
         ValueError: one sentence about the first thing that is wrong.
     """
-    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    file = next((folder / name for name in NAMES if (folder / name).is_file()), None) or model_in(folder)
     if file is None:
-        raise ValueError(f"{folder} is no capture: it holds neither {' nor '.join(NAMES)}")
+        raise ValueError(f"{folder} is no capture: it holds none of {LAYOUTS}")
     try:
-        data = read_json(file)
-        if not isinstance(data, dict):
-            raise ValueError("it should hold an object with frames")
-        views, points = (
-            _views(data, folder, is_opengl=file.name == NAMES[0]),
-            _path(data, "ply_file_path", folder),
-        )
+        views, points = _told_by_colmap(file, folder) if file.is_dir() else _told_by_json(file, folder)
         if len(views) > most:
             views = [views[round(i * (len(views) - 1) / max(most - 1, 1))] for i in range(most)]
         frames = _frames(views, longest=longest)
         checked(frames.cameras)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
-    places, rgb = (np.zeros((0, 3)), np.zeros((0, 3))) if points is None else _points(points)
+    places, rgb = points
+    if not np.isfinite(places).all() or (np.abs(places) > MAX_NUMBER).any():
+        raise ValueError(f"{file} has points that are NaN, infinite or absurdly far away")
     return Capture(frames=frames, points=torch.from_numpy(places).float(), rgb=torch.from_numpy(rgb).float())
+
+
+def _told_by_json(file: Path, folder: Path) -> tuple[list[_View], ColouredPoints]:
+    """Views and points that one of the JSON files names."""
+    data = read_json(file)
+    if not isinstance(data, dict):
+        raise ValueError("it should hold an object with frames")
+    views = _views(data, folder, is_opengl=file.name == NAMES[0])
+    points = _path(data, "ply_file_path", folder)
+    return views, (np.zeros((0, 3)), np.zeros((0, 3))) if points is None else _points(points)
+
+
+def _told_by_colmap(file: Path, folder: Path) -> tuple[list[_View], ColouredPoints]:
+    """Views in the order of their names, and points, of a COLMAP model."""
+    model = read_model(file)
+    if not 2 <= len(model.photographs) <= MAX_PICTURES:
+        raise ValueError(
+            f"a capture should have 2 to {MAX_PICTURES} photographs, got {len(model.photographs)}"
+        )
+    views = [
+        _colmap_view(photograph, folder / IMAGES)
+        for photograph in sorted(model.photographs, key=lambda photograph: photograph.name)
+    ]
+    return views, (model.points, model.rgb / 255.0)
+
+
+def _colmap_view(photograph: Photograph, images: Path) -> _View:
+    lens = photograph.lens
+    if lens.model not in LENS_OF:
+        raise ValueError(
+            f"{photograph.name:.60} was taken through a lens {lens.model}; undistort the photographs first"
+        )
+    said = dict(zip(LENS_OF[lens.model], lens.params, strict=True))
+    if any(said.get(name, 0.0) for name in ("k4", "k5", "k6")):
+        raise ValueError(f"{photograph.name:.60} has k4 to k6 of a lens; undistort the photographs first")
+    fx = said["f"] if "f" in said else said["fx"]
+    return _View(
+        file=_needed({"name": photograph.name}, "name", images),
+        mask=None,
+        K=(fx, said.get("fy", fx), said["cx"], said["cy"]),
+        size=(lens.width, lens.height),
+        c2w=np.linalg.inv(photograph.w2c),
+        lens=tuple(said.get(name, 0.0) for name in LENSES),
+    )
 
 
 def _views(data: dict[str, Any], folder: Path, *, is_opengl: bool) -> list[_View]:
@@ -239,7 +297,7 @@ def _shrunk(image: Float[Tensor, "1 h w c"], size: tuple[int, int]) -> Float[Ten
     return F.interpolate(image.permute(0, 3, 1, 2), size, mode="area").permute(0, 2, 3, 1).contiguous()
 
 
-def _points(file: Path) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]:
+def _points(file: Path) -> ColouredPoints:
     """Places and colours of a PLY file; grey where it says nothing of colours."""
     try:
         if file.stat().st_size > MAX_POINT_BYTES:
@@ -251,8 +309,6 @@ def _points(file: Path) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 
         raise ValueError(
             f"{file} should be a PLY file with points, but cannot be read ({error!s:.100})"
         ) from None
-    if not np.isfinite(places).all() or (np.abs(places) > MAX_NUMBER).any():
-        raise ValueError(f"{file} holds points that are NaN, infinite or absurdly far away")
     if colours.shape[:1] != places.shape[:1] or colours.ndim != 2:
         return places, np.full_like(places, 0.5)
     return places, colours[:, :3].astype(np.float64) / 255.0
