@@ -144,22 +144,22 @@ HOSTILE = {
     "big endian": (lambda ply: ply.replace(b"little", b"big"), "binary_little_endian"),
     "no format": (lambda _: b"ply\nend_header\n", "binary_little_endian"),
     "no element": (lambda _: b"ply\nformat binary_little_endian 1.0\nend_header\n", "element vertex COUNT"),
-    "other element": (lambda ply: ply.replace(b"vertex", b"chunk"), "element vertex COUNT"),
+    "other element": (lambda ply: ply.replace(b"vertex", b"face"), "element vertex COUNT"),
+    "compressed": (lambda ply: ply.replace(b"vertex", b"chunk"), r"\.compressed\.ply"),
     "negative count": (lambda ply: ply.replace(b"vertex 3", b"vertex -3"), "element vertex COUNT"),
     "count is a word": (lambda ply: ply.replace(b"vertex 3", b"vertex many"), "element vertex COUNT"),
     "count of 5000 digits": (
         lambda ply: ply.replace(b"vertex 3", b"vertex " + b"9" * 5000),
         "element vertex",
     ),
-    "count beyond the file": (lambda ply: ply.replace(b"vertex 3", b"vertex 999999999999999"), "cut short"),
+    "count beyond the file": (lambda ply: ply.replace(b"vertex 3", b"vertex 4"), "cut short"),
+    "count beyond reason": (lambda ply: ply.replace(b"vertex 3", b"vertex 999999999999999"), "GiB"),
     "one byte short": (lambda ply: ply[:-1], "cut short"),
     "unknown type": (lambda ply: ply.replace(b"float x", b"quad x"), "property TYPE NAME"),
     "list": (lambda ply: ply.replace(b"float x", b"list uchar int x"), "property TYPE NAME"),
     "name twice": (lambda ply: ply.replace(b"float y", b"float x"), "share a name"),
     "no rotation": (lambda ply: ply.replace(b"rot_3", b"spin"), "rot_3 is missing"),
     "odd SH": (lambda ply: ply.replace(b"nx", b"f_rest_0"), "0, 9, 24 or 45"),
-    "NaN": (lambda ply: ply[:-4] + np.float32(np.nan).tobytes(), "NaN or infinite"),
-    "rotation of length zero": (lambda ply: ply[:-16] + bytes(16), "length zero"),
 }
 
 

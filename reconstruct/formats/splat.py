@@ -1,0 +1,86 @@
+""".splat: 32 bytes a splat and no header, as antimatter15's viewer reads them.
+
+Room: reconstruct; the viewer and the command line may import this. Position and standard deviations in
+float32, base colour and opacity in 8 bits, rotation wxyz in 8 bits a number. World axes and units are kept
+as they are. The largest and most opaque splats come first, because viewers draw while they load.
+
+Precision: positions exact, standard deviations to the last digit of float32, colours within [0, 1] to
+1/510, opacities to 1/255, rotations to 1 degree. View-dependent colour is not kept.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reconstruct.formats.atomic import replacing
+from reconstruct.formats.quantised import bytes_of, logits_of_bytes, opacity_bytes
+from reconstruct.formats.soundness import check_count, check_writable, opened, sound, warn_of_trailing
+from render.gaussians import Gaussians, sh_from_rgb
+
+RECORD = np.dtype(
+    [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgb", "u1", 3), ("opacity", "u1"), ("quat", "u1", 4)]
+)
+
+LOG_SCALES = (-40.0, 40.0)
+"""Log scales that are kept apart: others would become 0 or infinite in float32."""
+
+
+def write_splat(gaussians: Gaussians, path: Path) -> None:
+    """Write splats to ``path``, whole or not at all, the most visible first.
+
+    Raises:
+        ValueError: if there are no splats, or a number is NaN or infinite.
+    """
+    check_writable(gaussians)
+    log_scales = gaussians.log_scales.detach().cpu().double().clamp(*LOG_SCALES)
+    logits = gaussians.logit_opacities.detach().cpu()
+    size = log_scales.sum(dim=1) + torch.nn.functional.logsigmoid(logits.double())
+    quats = torch.nn.functional.normalize(gaussians.quats.detach().cpu().double(), dim=1)
+    records = np.empty(len(gaussians), RECORD)
+    records["mean"] = gaussians.means.detach().cpu().numpy()
+    records["scale"] = log_scales.exp().numpy()
+    records["rgb"] = bytes_of(gaussians.base_rgb.detach().cpu().double().numpy() * 255.0)
+    records["opacity"] = opacity_bytes(logits.numpy())
+    records["quat"] = bytes_of(quats.numpy() * 128.0 + 128.0)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(records[size.argsort(descending=True, stable=True).numpy()].tobytes())
+
+
+def read_splat(path: Path) -> Gaussians:
+    """Read splats; the file is checked as if it came from a stranger.
+
+    Splats with numbers that are not finite, negative sizes, or rotations of length zero are left out with a
+    warning; so are bytes that follow the last whole splat.
+
+    Raises:
+        ValueError: if the file is empty, or less than half of it could be splats: nothing else tells.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        count, trailing = divmod(size, RECORD.itemsize)
+        if count == 0:
+            raise ValueError(f"a .splat file holds {RECORD.itemsize} bytes a splat, but this one has {size}")
+        check_count(count, 1)
+        records = np.fromfile(file, dtype=RECORD, count=count)
+    scales = records["scale"].astype(np.float64)
+    likely = np.isfinite(records["mean"]).all(axis=1) & (scales >= 0.0).all(axis=1)
+    if 2 * likely.sum() < count:
+        raise ValueError("this is no .splat file: most of it makes no sense as positions and sizes of splats")
+    if trailing:
+        warn_of_trailing(path, trailing)
+    smallest = np.exp(LOG_SCALES[0])  # flat splats have a size of 0, which has no logarithm
+    log_scales = np.log(np.where(scales >= 0.0, np.maximum(scales, smallest), np.nan))
+    return sound(
+        Gaussians(
+            means=torch.from_numpy(records["mean"].astype(np.float32)),
+            quats=torch.from_numpy((records["quat"].astype(np.float32) - 128.0) / 128.0),
+            log_scales=torch.from_numpy(log_scales).float(),
+            logit_opacities=torch.from_numpy(logits_of_bytes(records["opacity"])).float(),
+            sh=sh_from_rgb(torch.from_numpy(records["rgb"] / 255.0)).float(),
+        ),
+        path,
+    )
