@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconstruct.formats.compressed_ply import read_compressed_ply, write_compressed_ply
+from reconstruct.formats.glb import read_glb, write_glb
 from reconstruct.formats.ply import read_ply, write_ply
 from reconstruct.formats.soundness import SplatFileWarning, opened
 from reconstruct.formats.splat import read_splat, write_splat
@@ -35,6 +36,7 @@ WRITERS: dict[str, Callable[[Gaussians, Path], None]] = {
     ".compressed.ply": write_compressed_ply,
     ".splat": write_splat,
     ".spz": write_spz,
+    ".glb": write_glb,
 }
 """File-name ending to the function that writes it; the longest ending that fits wins."""
 
@@ -43,10 +45,11 @@ READERS: dict[str, Callable[[Path], Gaussians]] = {
     ".compressed.ply": read_compressed_ply,
     ".splat": read_splat,
     ".spz": read_spz,
+    ".glb": read_glb,
 }
 """File-name ending to the function that reads it."""
 
-BEGINNINGS = {b"ply": ".ply", b"\x1f\x8b\x08": ".spz", b"NGSP": ".spz"}
+BEGINNINGS = {b"ply": ".ply", b"\x1f\x8b\x08": ".spz", b"NGSP": ".spz", b"glTF": ".glb"}
 """First bytes of a file to the ending that it should have; .splat files have none of their own."""
 
 

@@ -12,6 +12,21 @@ FAINTEST = 0.25 / 255.0
 """What a byte of 0 stands for, and how far below 1 is what a byte of 255 stands for: logits are finite."""
 
 
+LOG_SCALES = (-40.0, 40.0)
+"""Log scales that are kept apart where files hold scales: others would be 0 or infinite in float32."""
+
+
+def scales_of(log_scales: Float[np.ndarray, "g 3"]) -> Float64[np.ndarray, "g 3"]:
+    """Standard deviations, neither 0 nor infinite in float32."""
+    return np.exp(np.clip(log_scales.astype(np.float64), *LOG_SCALES))
+
+
+def log_scales_of(scales: Float[np.ndarray, "g 3"]) -> Float64[np.ndarray, "g 3"]:
+    """Finite logarithms of standard deviations, which are 0 for flat splats; NaN for negative ones."""
+    positive = np.where(scales >= 0.0, np.maximum(scales.astype(np.float64), np.exp(LOG_SCALES[0])), np.nan)
+    return np.log(positive)
+
+
 def bytes_of(values: Float64[np.ndarray, "*axes"]) -> UInt8[np.ndarray, "*axes"]:
     """The nearest of 0 to 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

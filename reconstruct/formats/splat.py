@@ -17,16 +17,13 @@ import numpy as np
 import torch
 
 from reconstruct.formats.atomic import replacing
-from reconstruct.formats.quantised import bytes_of, logits_of_bytes, opacity_bytes
+from reconstruct.formats.quantised import bytes_of, log_scales_of, logits_of_bytes, opacity_bytes, scales_of
 from reconstruct.formats.soundness import check_count, check_writable, opened, sound, warn_of_trailing
 from render.gaussians import Gaussians, sh_from_rgb
 
 RECORD = np.dtype(
     [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgb", "u1", 3), ("opacity", "u1"), ("quat", "u1", 4)]
 )
-
-LOG_SCALES = (-40.0, 40.0)
-"""Log scales that are kept apart: others would become 0 or infinite in float32."""
 
 
 def write_splat(gaussians: Gaussians, path: Path) -> None:
@@ -36,18 +33,18 @@ def write_splat(gaussians: Gaussians, path: Path) -> None:
         ValueError: if there are no splats, or a number is NaN or infinite.
     """
     check_writable(gaussians)
-    log_scales = gaussians.log_scales.detach().cpu().double().clamp(*LOG_SCALES)
-    logits = gaussians.logit_opacities.detach().cpu()
-    size = log_scales.sum(dim=1) + torch.nn.functional.logsigmoid(logits.double())
+    scales = scales_of(gaussians.log_scales.detach().cpu().numpy())
+    logits = gaussians.logit_opacities.detach().cpu().numpy()
+    visible = np.log(scales).sum(axis=1) - np.logaddexp(0.0, -logits.astype(np.float64))
     quats = torch.nn.functional.normalize(gaussians.quats.detach().cpu().double(), dim=1)
     records = np.empty(len(gaussians), RECORD)
     records["mean"] = gaussians.means.detach().cpu().numpy()
-    records["scale"] = log_scales.exp().numpy()
+    records["scale"] = scales
     records["rgb"] = bytes_of(gaussians.base_rgb.detach().cpu().double().numpy() * 255.0)
-    records["opacity"] = opacity_bytes(logits.numpy())
+    records["opacity"] = opacity_bytes(logits)
     records["quat"] = bytes_of(quats.numpy() * 128.0 + 128.0)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(records[size.argsort(descending=True, stable=True).numpy()].tobytes())
+        file.write(records[np.argsort(-visible, kind="stable")].tobytes())
 
 
 def read_splat(path: Path) -> Gaussians:
@@ -72,13 +69,11 @@ def read_splat(path: Path) -> Gaussians:
         raise ValueError("this is no .splat file: most of it makes no sense as positions and sizes of splats")
     if trailing:
         warn_of_trailing(path, trailing)
-    smallest = np.exp(LOG_SCALES[0])  # flat splats have a size of 0, which has no logarithm
-    log_scales = np.log(np.where(scales >= 0.0, np.maximum(scales, smallest), np.nan))
     return sound(
         Gaussians(
             means=torch.from_numpy(records["mean"].astype(np.float32)),
             quats=torch.from_numpy((records["quat"].astype(np.float32) - 128.0) / 128.0),
-            log_scales=torch.from_numpy(log_scales).float(),
+            log_scales=torch.from_numpy(log_scales_of(scales)).float(),
             logit_opacities=torch.from_numpy(logits_of_bytes(records["opacity"])).float(),
             sh=sh_from_rgb(torch.from_numpy(records["rgb"] / 255.0)).float(),
         ),
