@@ -202,8 +202,8 @@ def glb_bytes(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[b
 
     Args:
         document: all but buffers and accessors.
-        arrays: float32, or bytes that stand for [0, 1]; rows of 1, 3 or 4 numbers that take a multiple of four
-            bytes. Accessor i is the i-th of them.
+        arrays: float32, or bytes that stand for [0, 1]; rows of 1, 3 or 4 numbers, a multiple of four bytes
+            long. Accessor i is the i-th of them.
 
     Raises:
         ValueError: if the file would have more than 4 GiB.

@@ -20,6 +20,7 @@ from reconstruct.formats.atomic import replacing
 from reconstruct.formats.quantised import bytes_of, log_scales_of, logits_of_bytes, opacity_bytes, scales_of
 from reconstruct.formats.soundness import check_count, check_writable, opened, sound, warn_of_trailing
 from render.gaussians import Gaussians, sh_from_rgb
+from render.json_files import MAX_NUMBER
 
 RECORD = np.dtype(
     [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgb", "u1", 3), ("opacity", "u1"), ("quat", "u1", 4)]
@@ -64,7 +65,8 @@ def read_splat(path: Path) -> Gaussians:
         check_count(count, 1)
         records = np.fromfile(file, dtype=RECORD, count=count)
     scales = records["scale"].astype(np.float64)
-    likely = np.isfinite(records["mean"]).all(axis=1) & (scales >= 0.0).all(axis=1)
+    likely = (np.abs(records["mean"]) < MAX_NUMBER).all(axis=1)
+    likely &= ((scales >= 0.0) & (scales < MAX_NUMBER)).all(axis=1)
     if 2 * likely.sum() < count:
         raise ValueError("this is no .splat file: most of it makes no sense as positions and sizes of splats")
     if trailing:
