@@ -144,7 +144,7 @@ def _parts(gltf: Gltf) -> list[_Part]:
     """What the nodes of the scene show; a node that is met twice makes the file no tree."""
     scenes = listed(gltf.document, "scenes")
     scene = gltf.item("scenes", gltf.document.get("scene", 0)) if scenes else {}
-    waiting = [(node, np.eye(4)) for node in listed(scene, "nodes")]
+    waiting = [(node, np.eye(4)) for node in reversed(listed(scene, "nodes"))]
     meshes = [_parts_of(gltf, gltf.item("meshes", i)) for i in range(len(listed(gltf.document, "meshes")))]
     met, parts = set[int](), list[_Part]()
     while waiting:
@@ -160,7 +160,7 @@ def _parts(gltf: Gltf) -> list[_Part]:
             parts += [replace(part, world_from_part=world_from_node) for part in meshes[node["mesh"]]]
         if len(parts) > MOST_PARTS:
             raise ValueError(f"it shows more than {MOST_PARTS:,} sets of splats")
-        waiting += [(child, world_from_node) for child in listed(node, "children")]
+        waiting += [(child, world_from_node) for child in reversed(listed(node, "children"))]
     return parts
 
 
