@@ -35,6 +35,10 @@ LARGEST_LOG_SCALE = 20.0
 SH_STEPS = 256.0 / 8.0
 """Steps of a further spherical harmonic of 1."""
 
+SH_OF_BYTE = ((np.arange(256) + 0.5) / SH_STEPS - 4.0).astype(np.float32)
+SH_OF_BYTE[[0, 255]] = [-4.0, 4.0]
+"""What a byte stands for: the middle of its step, but the outermost ones for the ends of the range."""
+
 BOUNDS = [f"{end}_{axis}" for end in ("min", "max") for axis in "xyz"]
 SCALE_BOUNDS = [f"{end}_scale_{axis}" for end in ("min", "max") for axis in "xyz"]
 COLOUR_BOUNDS = [f"{end}_{channel}" for end in ("min", "max") for channel in "rgb"]
@@ -164,16 +168,15 @@ def _unpacked(tables: _Tables) -> Gaussians:
     if ends.shape[1] == 6:
         rgb = _between(ends[:, 4], ends[:, 5], rgb)
     quats = from_smallest_three(rotation >> 30, (_unpack(rotation, BITS_101010) - 0.5) / np.sqrt(0.5))
-    # A byte stands for the middle of its step, but the outermost ones for the ends of the range.
-    rest = (tables.sh + 0.5) / SH_STEPS - 4.0
-    rest = np.where(tables.sh == 0, -4.0, np.where(tables.sh == 255, 4.0, rest))
-    sh = np.concatenate([((rgb - 0.5) / SH_C0)[:, :, None], rest.reshape(len(rgb), 3, -1)], axis=2)
+    sh = np.empty((len(rgb), 3, 1 + tables.sh.shape[1] // 3), np.float32)
+    sh[:, :, 0] = (rgb - 0.5) / SH_C0
+    sh[:, :, 1:] = SH_OF_BYTE[tables.sh].reshape(len(rgb), 3, -1)
     return Gaussians(
         means=torch.from_numpy(_between(ends[:, 0], ends[:, 1], _unpack(position, BITS_111011))).float(),
         quats=torch.from_numpy(quats).float(),
         log_scales=torch.from_numpy(_between(ends[:, 2], ends[:, 3], _unpack(scale, BITS_111011))).float(),
         logit_opacities=torch.from_numpy(logits_of_bytes((colour & 255).astype(np.uint8))).float(),
-        sh=torch.from_numpy(sh).float().mT.contiguous(),
+        sh=torch.from_numpy(sh).mT.contiguous(),
     )
 
 

@@ -42,7 +42,9 @@ FAINTEST = 2.0**-24
 MOST_PARTS = 1_000
 """Sets of splats in a scene; as small files may name one often, there has to be an end."""
 
+MOST_NODES = 100_000
 MAX_DEGREE = 3
+PLACING = {"matrix", "translation", "rotation", "scale"}
 COMMON = {
     "POSITION": "VEC3",
     f"{NAME}:ROTATION": "VEC4",
@@ -153,8 +155,12 @@ def _parts(gltf: Gltf) -> list[_Part]:
         if index in met:
             raise ValueError(f"its nodes are no tree: node {index} is reached in two ways")
         met.add(index)
-        with np.errstate(over="ignore", invalid="ignore"):  # refused where splats are placed
-            world_from_node = world_from_parent @ _local(node)
+        if len(met) > MOST_NODES:
+            raise ValueError(f"its scene has more than {MOST_NODES:,} nodes")
+        world_from_node = world_from_parent
+        if not PLACING.isdisjoint(node):
+            with np.errstate(over="ignore", invalid="ignore"):  # refused where splats are placed
+                world_from_node = world_from_parent @ _local(node)
         if "mesh" in node:
             gltf.item("meshes", node["mesh"])
             parts += [replace(part, world_from_part=world_from_node) for part in meshes[node["mesh"]]]

@@ -27,7 +27,7 @@ def log_scales_of(scales: Float[np.ndarray, "g 3"]) -> Float64[np.ndarray, "g 3"
     return np.log(positive)
 
 
-def bytes_of(values: Float64[np.ndarray, "*axes"]) -> UInt8[np.ndarray, "*axes"]:
+def bytes_of(values: Float[np.ndarray, "*axes"]) -> UInt8[np.ndarray, "*axes"]:
     """The nearest of 0 to 255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 

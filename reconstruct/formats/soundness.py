@@ -18,7 +18,7 @@ from render.gaussians import Gaussians
 
 MOST_BYTES = 4 << 30
 """Of splats as they lie in memory, 56 to 236 bytes each; files that hold more are refused before they are
-read."""
+read. While it reads, no format takes more than seven times what its splats do."""
 
 SHORTEST = 1e-6
 """Quaternions shorter than this point nowhere."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8, UInt32
+from jaxtyping import Float32, Float64, UInt8, UInt32
 
 from reconstruct.formats.atomic import replacing
 from reconstruct.formats.axes import half_turned
@@ -138,10 +138,11 @@ def _header(data: bytes | bytearray, *, versions: tuple[int, ...]) -> _Header:
 
 def _columns(gaussians: Gaussians, bits: int) -> list[bytes]:
     """The columns of version 3, in the order of the file."""
-    means, log_scales, logits, sh, quats = (
+    means, log_scales, logits, quats = (
         getattr(gaussians, name).detach().cpu().double().numpy()
-        for name in ("means", "log_scales", "logit_opacities", "sh", "quats")
+        for name in ("means", "log_scales", "logit_opacities", "quats")
     )
+    sh = gaussians.sh.detach().cpu().float().numpy()
     steps = np.clip(np.rint(means * 2.0**bits), -FARTHEST, FARTHEST).astype("<i4")
     return [
         np.ascontiguousarray(steps).view(np.uint8).reshape(len(means), 3, 4)[:, :, :3].tobytes(),
@@ -167,9 +168,9 @@ def _rotation_words(quats: Float64[np.ndarray, "g 4"]) -> UInt32[np.ndarray, " g
     return (largest << 30 | parts[:, 0] << 20 | parts[:, 1] << 10 | parts[:, 2]).astype("<u4")
 
 
-def _in_buckets(sh: Float64[np.ndarray, "g k 3"], bucket: int) -> UInt8[np.ndarray, "g k 3"]:
+def _in_buckets(sh: Float32[np.ndarray, "g k 3"], bucket: int) -> UInt8[np.ndarray, "g k 3"]:
     """Harmonics in steps of 1/128 about 128, rounded to multiples of a bucket."""
-    return bytes_of(np.rint((sh * 128.0 + 128.0) / bucket) * bucket)
+    return bytes_of(np.rint((sh * np.float32(128.0) + np.float32(128.0)) / bucket) * bucket)
 
 
 def _gaussians(table: list[UInt8[np.ndarray, "g _"]], head: _Header) -> Gaussians:
@@ -178,15 +179,16 @@ def _gaussians(table: list[UInt8[np.ndarray, "g _"]], head: _Header) -> Gaussian
     words = np.zeros((head.count, 3, 4), np.uint8)
     words[:, :, 1:] = positions.reshape(-1, 3, 3)  # above a byte that is shifted out, so that signs survive
     steps = words.view("<i4")[:, :, 0] >> 8
-    dc = (colours / 255.0 - 0.5) / COLOUR_SCALE
-    sh = np.concatenate([dc[:, None], (rest.reshape(head.count, -1, 3) - 128.0) / 128.0], axis=1)
+    sh = np.empty((head.count, head.coefficients, 3), np.float32)
+    sh[:, 0] = (colours / 255.0 - 0.5) / COLOUR_SCALE
+    sh[:, 1:] = (rest.reshape(head.count, -1, 3) - np.float32(128.0)) / np.float32(128.0)
     quats = _first_three(rotations) if head.version == 2 else _smallest(rotations)
     return Gaussians(
         means=torch.from_numpy(steps / 2.0**head.bits).float(),
         quats=torch.from_numpy(quats[:, [3, 0, 1, 2]]).float(),
         log_scales=torch.from_numpy(scales / 16.0 - 10.0).float(),
         logit_opacities=torch.from_numpy(logits_of_bytes(opacities[:, 0])).float(),
-        sh=torch.from_numpy(sh).float(),
+        sh=torch.from_numpy(sh),
     )
 
 
