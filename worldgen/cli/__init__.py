@@ -18,6 +18,7 @@ from typing import Annotated
 
 import tyro
 
+from worldgen.cli.convert import Convert
 from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
@@ -46,6 +47,7 @@ Command = (
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Train, tyro.conf.subcommand("train")]

@@ -11,7 +11,11 @@ import tyro
 
 @dataclass(frozen=True)
 class Export:
-    """Write a world as a file for other tools; the suffix decides the format (.ply: 3D Gaussian splats)."""
+    """Write a world as 3D Gaussian splats for other tools; the suffix decides the format.
+
+    .ply keeps everything and opens everywhere, .compressed.ply and .spz are small, .splat has plain colours,
+    .glb is glTF (KHR_gaussian_splatting).
+    """
 
     world: Annotated[Path, tyro.conf.Positional]
     """Folder of the world."""
