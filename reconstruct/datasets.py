@@ -25,6 +25,7 @@ from memory.world import World
 from reconstruct.fitted import outdated
 from reconstruct.formats.atomic import check_free, new_folder
 from reconstruct.formats.colmap import Lens, Photograph, SparseModel, write_model
+from reconstruct.formats.rgbd import OUR_NAME
 from render.cameras import Cameras
 from render.frames import Frames
 
@@ -40,9 +41,6 @@ REACH = 20.0
 LAST_CODE = 65_535
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 """OpenGL axes from OpenCV axes; its own inverse."""
-
-OUR_NAME = "worldgen"
-"""What we say in ``transforms.json`` of a world, that others do not ask for, has this name."""
 
 
 def check_dataset(kind: str, folder: Path) -> None:

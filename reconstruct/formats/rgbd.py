@@ -31,6 +31,7 @@ from reconstruct.formats.captures import (
 )
 from reconstruct.formats.entries import evenly, number_of
 from render.cameras import Cameras
+from render.cameras import checked as checked_cameras
 from render.frames import Frames, checked
 from render.json_files import is_number, read_json
 from render.squares import central_cameras, central_depth, central_square
@@ -136,7 +137,7 @@ def read_frame(recording: Recording, number: int, *, size: int) -> Frames:
             depth=z.masked_fill(~known, 0.0),
             valid=known,
             confidence=known.float(),
-            cameras=central_cameras(camera, size),
+            cameras=central_cameras(checked_cameras(camera), size),
         )
         return checked(frame)
     except ValueError as error:

@@ -54,7 +54,7 @@ def tum_views(folder: Path, *, K: tuple[float, float, float, float], size: tuple
     ]
 
 
-def nearest(times: Times, wanted: Times) -> Int[np.ndarray, " m"]:
+def nearest(times: Times, wanted: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
     """The index of the one of sorted ``times`` that is nearest to each wanted one."""
     after = np.searchsorted(times, wanted).clip(0, len(times) - 1)
     before = (after - 1).clip(0)
