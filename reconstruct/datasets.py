@@ -35,7 +35,7 @@ BATCH = 32
 MILLIMETRE = 1e-3
 """World units in a step of depth that nerfstudio assumes where nothing else is said."""
 
-REACH = 20.0
+REACH = 10.0
 """Scene lengths that depth files have to reach; what lies beyond is written as not known."""
 
 LAST_CODE = 65_535

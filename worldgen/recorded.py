@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from memory.world import SceneInfo, World, WorldError
+from render.cameras import Cameras
 from render.frames import Frames, median_depth
 from worldgen.depth import range_of
 from worldgen.generator import Generator
@@ -73,12 +74,19 @@ def give_rest(growth: Growth, frames: Frames, *, names: Sequence[str]) -> Iterat
         WorldError: if the world holds anything else than the first of these frames.
     """
     done = [chunk.settings.get(NAME) for chunk in growth.world.chunks()]
-    held = growth.world.cameras()
-    sizes = {(cameras.width, cameras.height) for cameras in (held, frames.cameras)}
-    if done != list(names[: len(done)]) or len(sizes) > 1:
+    if done != list(names[: len(done)]) or not _alike(growth.world.cameras(), frames.cameras[: len(done)]):
         raise WorldError(
             f"{growth.world.path} does not hold the first of these {len(names)} pictures and nothing else, "
             "so the rest cannot follow; repeat the words that it was begun with, or name another folder"
         )
     for i in range(len(done), len(frames)):
         yield growth.give(frames[i : i + 1], settings={NAME: names[i]})
+
+
+def _alike(held: Cameras, cameras: Cameras) -> bool:
+    """Whether cameras are the same to the last bit; files of other recordings have the same names."""
+    return (
+        (held.width, held.height) == (cameras.width, cameras.height)
+        and torch.equal(held.c2w, cameras.c2w)
+        and torch.equal(held.K, cameras.K)
+    )

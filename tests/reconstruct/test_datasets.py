@@ -115,7 +115,7 @@ def test_depth_is_in_steps_that_are_told_and_zero_where_it_is_not_known(
 
 
 @pytest.mark.parametrize(
-    ("scale", "unit"), [(2.0, 1e-3), (0.1, 1e-3), (3.2, 1e-3), (4.0, 1e-2), (0.05, 1e-4), (1e-6, 1e-9)]
+    ("scale", "unit"), [(2.0, 1e-3), (0.1, 1e-3), (6.5, 1e-3), (7.0, 1e-2), (0.05, 1e-5), (1e-6, 1e-9)]
 )
 def test_steps_of_depth_suit_the_world(scale: float, unit: float):
     assert depth_unit(scale) == pytest.approx(unit)
