@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from memory.pictures import read_depth, read_rgb
+from reconstruct.formats.nerfstudio_path import load_camera_path
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
-from render.path_files import load_path
 from render.paths import PRESETS, path_named
+from render.realestate import SUFFIX, carried, load_realestate
 from render.squares import central_depth, central_square
 from worldgen.explore import CHOSEN_ON_THE_WAY
 
@@ -70,11 +71,12 @@ def _camera(fov: float, size: int) -> Cameras:
 def path_from(
     text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
 ) -> Cameras:
-    """The camera path that ``--path`` names: a preset or a JSON file.
+    """The camera path that ``--path`` names: a preset or a file.
 
-    A preset starts at ``start``, which is the first of its ``frames`` cameras. A file's poses are
-    taken as they are, relative to the world, at the size and with the intrinsics of the world. Of a path
-    that is chosen on the way only ``start`` is known.
+    A preset starts at ``start``, which is the first of its ``frames`` cameras. The poses of a JSON file are
+    taken as they are, relative to the world; the motion of a RealEstate10K file begins at ``start``, and a
+    unit in it is a scene length. Either has the size and the intrinsics of the world. Of a path that is
+    chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
@@ -84,8 +86,10 @@ def path_from(
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
     if not Path(text).is_file():
         names = ", ".join(sorted([*PRESETS, *CHOSEN_ON_THE_WAY]))
-        raise ValueError(f"--path takes one of {names}, or a JSON file; there is no file {text}")
-    loaded = load_path(Path(text))
+        raise ValueError(f"--path takes one of {names}, or a file (JSON, .txt); there is no file {text}")
+    if Path(text).suffix.lower() == SUFFIX:
+        return carried(load_realestate(Path(text))[:frames], start, scale=scale)
+    loaded = load_camera_path(Path(text))
     c2w = loaded.c2w[:frames].float()
     return dataclasses.replace(start, c2w=c2w, K=start.K.expand(len(c2w), 3, 3).clone())
 
