@@ -9,8 +9,7 @@ trusted: every error is a ValueError of one sentence.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from torch import Tensor
 
 from memory.pictures import read_rgb
 from reconstruct.formats.colmap import Photograph, model_in, read_model
+from reconstruct.formats.entries import evenly, file_within, matrix_of, needed_file, number_of, size_of
 from reconstruct.meshes import DAMAGED
 from render.cameras import Cameras, checked, resized
 from render.frames import Frames
-from render.json_files import MAX_NUMBER, is_number, read_json
+from render.json_files import MAX_NUMBER, read_json
 
 NAMES = ("transforms.json", "cameras.json")
 LAYOUTS = "transforms.json, cameras.json or a COLMAP model"
@@ -78,11 +78,11 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
+class View:
     """What a file says of one photograph."""
 
     file: Path
-    mask: Path | None
+    mask: Path | None = None
     K: tuple[float, float, float, float]
     """fx, fy, cx, cy in pixels, centres of pixels at halves."""
 
@@ -90,7 +90,10 @@ class _View:
     """Width and height that ``K`` belongs to, if they are told."""
 
     c2w: Float[np.ndarray, "4 4"]
-    lens: tuple[float, ...]
+    lens: tuple[float, ...] = (0.0,) * len(LENSES)
+    """What ``LENSES`` names."""
+
+    depth: Path | None = None
 
 
 def is_capture(folder: Path) -> bool:
@@ -115,9 +118,7 @@ def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Ca
         raise ValueError(f"{folder} is no capture: it holds none of {LAYOUTS}")
     try:
         views, points = _told_by_colmap(file, folder) if file.is_dir() else _told_by_json(file, folder)
-        if len(views) > most:
-            views = [views[round(i * (len(views) - 1) / max(most - 1, 1))] for i in range(most)]
-        frames = _frames(views, longest=longest)
+        frames = _frames(evenly(views, most), longest=longest)
         checked(frames.cameras)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
@@ -127,17 +128,17 @@ def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Ca
     return Capture(frames=frames, points=torch.from_numpy(places).float(), rgb=torch.from_numpy(rgb).float())
 
 
-def _told_by_json(file: Path, folder: Path) -> tuple[list[_View], ColouredPoints]:
+def _told_by_json(file: Path, folder: Path) -> tuple[list[View], ColouredPoints]:
     """Views and points that one of the JSON files names."""
     data = read_json(file)
     if not isinstance(data, dict):
         raise ValueError("it should hold an object with frames")
-    views = _views(data, folder, is_opengl=file.name == NAMES[0])
-    points = _path(data, "ply_file_path", folder)
+    views = views_told(data, folder, read=opengl_view if file.name == NAMES[0] else opencv_view)
+    points = file_within(data, "ply_file_path", folder)
     return views, (np.zeros((0, 3)), np.zeros((0, 3))) if points is None else _points(points)
 
 
-def _told_by_colmap(file: Path, folder: Path) -> tuple[list[_View], ColouredPoints]:
+def _told_by_colmap(file: Path, folder: Path) -> tuple[list[View], ColouredPoints]:
     """Views in the order of their names, and points, of a COLMAP model."""
     model = read_model(file)
     if not 2 <= len(model.photographs) <= MAX_PICTURES:
@@ -151,7 +152,7 @@ def _told_by_colmap(file: Path, folder: Path) -> tuple[list[_View], ColouredPoin
     return views, (model.points, model.rgb / 255.0)
 
 
-def _colmap_view(photograph: Photograph, images: Path) -> _View:
+def _colmap_view(photograph: Photograph, images: Path) -> View:
     lens = photograph.lens
     if lens.model not in LENS_OF:
         raise ValueError(
@@ -161,9 +162,8 @@ def _colmap_view(photograph: Photograph, images: Path) -> _View:
     if any(said.get(name, 0.0) for name in ("k4", "k5", "k6")):
         raise ValueError(f"{photograph.name:.60} has k4 to k6 of a lens; undistort the photographs first")
     fx = said["f"] if "f" in said else said["fx"]
-    return _View(
-        file=_needed({"name": photograph.name}, "name", images),
-        mask=None,
+    return View(
+        file=needed_file({"name": photograph.name}, "name", images),
         K=(fx, said.get("fy", fx), said["cx"], said["cy"]),
         size=(lens.width, lens.height),
         c2w=np.linalg.inv(photograph.w2c),
@@ -171,31 +171,37 @@ def _colmap_view(photograph: Photograph, images: Path) -> _View:
     )
 
 
-def _views(data: dict[str, Any], folder: Path, *, is_opengl: bool) -> list[_View]:
+def views_told(
+    data: dict[str, Any], folder: Path, *, read: Callable[[dict[str, Any], Path], View]
+) -> list[View]:
+    """What a file says of its photographs; what it says of all goes for each."""
     frames = data.get("frames")
     if not isinstance(frames, list) or not 2 <= len(frames) <= MAX_PICTURES:
         raise ValueError(f'"frames" should list 2 to {MAX_PICTURES} photographs')
     if not all(isinstance(frame, dict) for frame in frames):
         raise ValueError('every entry of "frames" should be an object')
-    read = _opengl_view if is_opengl else _opencv_view
     return [read(data | frame, folder) for frame in frames]
 
 
-def _opencv_view(said: dict[str, Any], folder: Path) -> _View:
-    K = _matrix(said, "K", rows=3)
+def opencv_view(
+    said: dict[str, Any], folder: Path, *, file: str = "file", depth: str = "depth_file_path"
+) -> View:
+    """A frame of ``cameras.json``, or of what is like it but for the names of its files."""
+    K = matrix_of(said, "K", rows=3)
     if K[0, 1] or K[1, 0] or K[2].tolist() != [0.0, 0.0, 1.0]:
         raise ValueError('"K" should be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels')
-    return _View(
-        file=_needed(said, "file", folder),
-        mask=_path(said, "mask_path", folder),
+    return View(
+        file=needed_file(said, file, folder),
+        mask=file_within(said, "mask_path", folder),
         K=(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) + 0.5, float(K[1, 2]) + 0.5),
-        size=_size(said, "width", "height"),
-        c2w=_matrix(said, "c2w", rows=4),
-        lens=(0.0,) * len(LENSES),
+        size=size_of(said, "width", "height"),
+        c2w=matrix_of(said, "c2w", rows=4),
+        depth=file_within(said, depth, folder),
     )
 
 
-def _opengl_view(said: dict[str, Any], folder: Path) -> _View:
+def opengl_view(said: dict[str, Any], folder: Path) -> View:
+    """A frame of nerfstudio's ``transforms.json``."""
     model = said.get("camera_model", "OPENCV")
     odd = [name for name in ("k4", "k5", "k6") if said.get(name)]
     if model not in PINHOLES or odd:
@@ -203,24 +209,25 @@ def _opengl_view(said: dict[str, Any], folder: Path) -> _View:
             f"photographs should be those of a pinhole, with at most {', '.join(LENSES)} of a lens, "
             f"got {model!r:.40} {' '.join(odd)}; undistort them first"
         )
-    size = _size(said, "w", "h")
+    size = size_of(said, "w", "h")
     if "fl_x" not in said and size is not None and "camera_angle_x" in said:
         focal = (
-            0.5 * size[0] / math.tan(0.5 * min(max(_number(said, "camera_angle_x"), 1e-3), math.pi - 1e-3))
+            0.5 * size[0] / math.tan(0.5 * min(max(number_of(said, "camera_angle_x"), 1e-3), math.pi - 1e-3))
         )
         said = {"fl_x": focal, "cx": 0.5 * size[0], "cy": 0.5 * size[1]} | said
-    fx = _number(said, "fl_x")
-    return _View(
-        file=_needed(said, "file_path", folder),
-        mask=_path(said, "mask_path", folder),
-        K=(fx, _number({"fl_y": fx} | said, "fl_y"), _number(said, "cx"), _number(said, "cy")),
+    fx = number_of(said, "fl_x")
+    return View(
+        file=needed_file(said, "file_path", folder),
+        mask=file_within(said, "mask_path", folder),
+        K=(fx, number_of({"fl_y": fx} | said, "fl_y"), number_of(said, "cx"), number_of(said, "cy")),
         size=size,
-        c2w=_matrix(said, "transform_matrix", rows=4) @ np.diag([1.0, -1.0, -1.0, 1.0]),
-        lens=tuple(_number({name: 0.0} | said, name) for name in LENSES),
+        c2w=matrix_of(said, "transform_matrix", rows=4) @ np.diag([1.0, -1.0, -1.0, 1.0]),
+        lens=tuple(number_of({name: 0.0} | said, name) for name in LENSES),
+        depth=file_within(said, "depth_file_path", folder),
     )
 
 
-def _frames(views: Sequence[_View], *, longest: int) -> Frames:
+def _frames(views: Sequence[View], *, longest: int) -> Frames:
     """All photographs at one size, as a pinhole would have taken them."""
     pictures, covers, Ks, first = [], [], [], None
     for view in views:
@@ -232,8 +239,8 @@ def _frames(views: Sequence[_View], *, longest: int) -> Frames:
                 f"photographs of a capture share one size; {view.file.name} is {width}x{height}, others are "
                 f"{first[0]}x{first[1]}"
             )
-        K = _intrinsics(view, width, height)
-        picture, cover = _without_lens(rgb, _mask(view, width, height), K, view.lens)
+        K = intrinsics_of(view, width, height)
+        picture, cover = _without_lens(rgb, mask_of(view, width, height), K, view.lens)
         share = min(1.0, longest / max(width, height))
         size = max(1, round(height * share)), max(1, round(width * share))
         pictures.append(_shrunk(picture, size).clamp(0.0, 1.0))
@@ -256,7 +263,7 @@ def _frames(views: Sequence[_View], *, longest: int) -> Frames:
     )
 
 
-def _intrinsics(view: _View, width: int, height: int) -> Float[Tensor, "3 3"]:
+def intrinsics_of(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
     """Intrinsics for the photograph as it was found; some tools halve photographs and leave the rest."""
     fx, fy, cx, cy = view.K
     across, down = (1.0, 1.0) if view.size is None else (width / view.size[0], height / view.size[1])
@@ -265,7 +272,7 @@ def _intrinsics(view: _View, width: int, height: int) -> Float[Tensor, "3 3"]:
     return torch.tensor([[fx * across, 0.0, cx * across], [0.0, fy * down, cy * down], [0.0, 0.0, 1.0]])
 
 
-def _mask(view: _View, width: int, height: int) -> Float[Tensor, "1 h w 1"]:
+def mask_of(view: View, width: int, height: int) -> Float[Tensor, "1 h w 1"]:
     """1 where the photograph counts."""
     if view.mask is None:
         return torch.ones(1, height, width, 1)
@@ -312,48 +319,3 @@ def _points(file: Path) -> ColouredPoints:
     if colours.shape[:1] != places.shape[:1] or colours.ndim != 2:
         return places, np.full_like(places, 0.5)
     return places, colours[:, :3].astype(np.float64) / 255.0
-
-
-def _needed(said: dict[str, Any], name: str, folder: Path) -> Path:
-    path = _path(said, name, folder)
-    if path is None:
-        raise ValueError(f'a frame names no photograph in "{name}"')
-    return path
-
-
-def _path(said: dict[str, Any], name: str, folder: Path) -> Path | None:
-    """A file within the folder, links followed; nothing where nothing is named."""
-    text = said.get(name)
-    if text is None:
-        return None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(f'"{name}" should be the name of a file, got {text!r:.60}')
-    if os.path.isabs(text) or ".." in Path(text).parts:
-        raise ValueError(f'"{name}" should name a file in the folder of the capture, got {text!r:.60}')
-    return folder / text
-
-
-def _size(said: dict[str, Any], across: str, down: str) -> tuple[int, int] | None:
-    if across not in said or down not in said:
-        return None
-    width, height = _number(said, across), _number(said, down)
-    if width < 1 or height < 1:
-        raise ValueError(f'"{across}" and "{down}" should be positive numbers of pixels')
-    return int(width), int(height)
-
-
-def _number(said: dict[str, Any], name: str) -> float:
-    value = said.get(name)
-    if not is_number(value):
-        raise ValueError(f'"{name}" should be a finite number, got {value!r:.60}')
-    return float(value)
-
-
-def _matrix(said: dict[str, Any], name: str, *, rows: int) -> Float[np.ndarray, "n n"]:
-    value = said.get(name)
-    if not isinstance(value, list) or len(value) != rows:
-        raise ValueError(f'a frame has no "{name}" of {rows} rows')
-    for row in value:
-        if not isinstance(row, list) or len(row) != rows:
-            raise ValueError(f'"{name}" should hold {rows} numbers in every row')
-    return np.array([[_number({name: number}, name) for number in row] for row in value])

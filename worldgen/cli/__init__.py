@@ -28,6 +28,7 @@ from worldgen.cli.fly import Fly
 from worldgen.cli.gc import Gc
 from worldgen.cli.grow import Grow
 from worldgen.cli.heads import Heads
+from worldgen.cli.imports import Import
 from worldgen.cli.info import Info
 from worldgen.cli.redo import Redo
 from worldgen.cli.replay import Replay
@@ -37,6 +38,7 @@ from worldgen.cli.view import View
 
 Command = (
     Annotated[Grow, tyro.conf.subcommand("grow")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[Extend, tyro.conf.subcommand("extend")]
     | Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Undo, tyro.conf.subcommand("undo")]
