@@ -30,6 +30,7 @@ from worldgen.cli.heads import Heads
 from worldgen.cli.info import Info
 from worldgen.cli.redo import Redo
 from worldgen.cli.replay import Replay
+from worldgen.cli.report import Report
 from worldgen.cli.train import Train
 from worldgen.cli.undo import Undo
 from worldgen.cli.view import View
@@ -48,6 +49,7 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )
