@@ -1,7 +1,7 @@
 """Plans: a world from above, with the way of its cameras.
 
-Room: render (ground floor). Imports nothing of ours; every other room may import this. Only what lies below the
-cameras is drawn, so that no ceiling hides the plan.
+Room: render (ground floor). Imports nothing of ours; every other room may import this. Only what lies
+below the cameras is drawn, so that no ceiling hides the plan.
 """
 
 from __future__ import annotations
@@ -66,10 +66,9 @@ def plan_of(
         centers, rgbs = centers[below], rgbs[below]
     stride = max(1, len(centers) // MOST_POINTS)
     centers, rgbs = centers[::stride], rgbs[::stride]
-    reach = np.concatenate([eyes, centers])
     image = np.empty((side, side, 3), dtype=np.uint8)
     image[:] = GROUND
-    plan = Plan(image=image, pixels_from_world=_fitted(reach, up=up, ahead=c2w[0, :3, 2], side=side))
+    plan = Plan(image=image, pixels_from_world=_fitted(eyes, centers, up=up, ahead=c2w[0, :3, 2], side=side))
     lowest_first = np.argsort(centers @ up, kind="stable")
     dots(image, plan.place(centers[lowest_first]), rgbs[lowest_first])
     ways = plan.place(eyes)
@@ -99,21 +98,23 @@ def line(
 
 
 def _fitted(
-    points: Float[np.ndarray, "p 3"],
+    eyes: Float[np.ndarray, "n 3"],
+    centers: Float[np.ndarray, "p 3"],
     *,
     up: Float[np.ndarray, " 3"],
     ahead: Float[np.ndarray, " 3"],
     side: int,
 ) -> Float64[np.ndarray, "2 4"]:
-    """Looks down along ``-up``, with nearly all points inside; ``ahead`` goes to the top."""
+    """Looks down along ``-up``, with all cameras and nearly all points inside; ``ahead`` goes to the top."""
     level = ahead - (ahead @ up) * up
     if np.linalg.norm(level) < 1e-3:
         level = np.eye(3)[np.abs(up).argmin()]
         level = level - (level @ up) * up
     top = level / np.linalg.norm(level)
     axes = np.stack([np.cross(top, up), -top])
-    flat = points.astype(np.float64) @ axes.T
+    way, flat = (points.astype(np.float64) @ axes.T for points in (eyes, np.concatenate([eyes, centers])))
     low, high = np.quantile(flat, (0.005, 0.995), axis=0)
+    low, high = np.minimum(low, way.min(axis=0)), np.maximum(high, way.max(axis=0))
     scale = (1.0 - 2.0 * MARGIN) * side / max(float((high - low).max()), 1e-9)
     offset = 0.5 * side - scale * 0.5 * (low + high)
     return np.concatenate([scale * axes, offset[:, None]], axis=1)

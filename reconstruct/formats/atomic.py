@@ -1,7 +1,7 @@
 """Atomic: a file on disk is either whole or absent.
 
-Room: reconstruct; the formats beside it and the command line import this. A reader never meets half a file under
-the final name, and a crash leaves no file behind.
+Room: reconstruct; the formats beside it and the command line import this. A reader never meets half a
+file under the final name, and a crash leaves no file behind.
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ class Report:
         with World.open(self.world) as world:
             chosen, count = chosen_of(world), len(world.frame_ids())
             if not count:
-                raise ValueError(f"{self.world} has no frames yet, so there is nothing to measure; grow it first")
+                raise ValueError(
+                    f"{self.world} has no frames yet, so there is nothing to measure; grow it first"
+                )
             cache, frames = WorldCache(), []
             with bar(f"measuring {self.world.name}", total=count + len(chosen)) as progress:
                 for measured in forward(world, chosen, cache=cache):
@@ -81,4 +83,6 @@ def _check_place(file: Path | None) -> None:
     if file is not None and file.is_dir():
         raise ValueError(f"{file} is a folder; name a file to write")
     if file is not None and not file.absolute().parent.is_dir():
-        raise ValueError(f"{file} cannot be written: there is no folder {file.absolute().parent}; make it first")
+        raise ValueError(
+            f"{file} cannot be written: there is no folder {file.absolute().parent}; make it first"
+        )

@@ -1,14 +1,15 @@
 """Plots: small line and bar charts as SVG text, to stand inside a page.
 
-Room: worldgen. No library, no script, no font of our own: colours and letters come from the page's style sheet,
-so that a plot is legible on a dark page too. Whatever is written into one is escaped.
+Room: worldgen. No library, no script, no font of our own: colours and letters come from the page's style
+sheet, so that a plot is legible on a dark page too. Whatever is written into one is escaped.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 WIDTH, HEIGHT = 560, 210
@@ -16,8 +17,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 40
 TICKS = 5
 """About how many numbers an axis has."""
 
-DOTTED = 64
-"""Lines through more values than this have no dots."""
+LARGEST_DOT, SMALLEST_DOT = 2.4, 0.9
+"""Radius of the dots on a line through few values, and through many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,10 @@ class Series:
     style: int = 0
     """Which colour of the page it has."""
 
-    joined: bool = True
-    """Whether a line goes through the values, or they are dots."""
 
-
-def lines(series: Sequence[Series], *, x_label: str, y_label: str, zero: bool = True) -> str:
+def lines(
+    series: Sequence[Series], *, x_label: str, y_label: str, zero: bool = True, log: bool = False
+) -> str:
     """A chart of values over a common axis.
 
     Args:
@@ -44,19 +44,21 @@ def lines(series: Sequence[Series], *, x_label: str, y_label: str, zero: bool = 
         x_label: below the chart, with a unit.
         y_label: above its axis, with a unit.
         zero: whether the axis begins at 0.
+        log: whether the axis has a decade in every step instead; all values are above 0.
     """
+    if log:
+        series = [replace(one, y=[None if y is None else math.log10(y) for y in one.y]) for one in series]
     known = [y for one in series for y in one.y if y is not None]
-    chart = _Chart.around([x for one in series for x in one.x], [*known, *([0.0] if zero else [])])
+    around = [math.floor(min(known)), math.ceil(max(known))] if log else [0.0] if zero else []
+    chart = _Chart.around([x for one in series for x in one.x], [*known, *around], log=log)
     drawn = [chart.frame(x_label=x_label, y_label=y_label)]
     for one in series:
         places = [None if y is None else chart.place(x, y) for x, y in zip(one.x, one.y, strict=True)]
-        if one.joined:
-            drawn.append(f'<path class="line c{one.style}" d="{_way(places)}"/>')
-        if not one.joined or len(places) <= DOTTED:
-            drawn += [
-                f'<circle class="c{one.style}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>'
-                for x, y in (place for place in places if place is not None)
-            ]
+        drawn.append(f'<path class="line c{one.style}" d="{_way(places)}"/>')
+        drawn += [
+            f'<circle class="c{one.style}" cx="{x:.1f}" cy="{y:.1f}" r="{_radius(places):.1f}"/>'
+            for x, y in (place for place in places if place is not None)
+        ]
     return _svg([*drawn, *_legend(series)])
 
 
@@ -64,7 +66,7 @@ def stacked(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
     """Bars that stand on each other; all series share their ``x``, and every value is known."""
     xs = series[0].x
     totals = [sum(column) for column in zip(*([y or 0.0 for y in one.y] for one in series), strict=True)]
-    step = min((b - a for a, b in zip(xs, xs[1:], strict=False)), default=1.0)
+    step = min((b - a for a, b in itertools.pairwise(xs)), default=1.0)
     chart = _Chart.around([xs[0] - 0.5 * step, xs[-1] + 0.5 * step], [0.0, *totals])
     drawn, heights = [], [0.0] * len(xs)
     for one in series:
@@ -85,9 +87,11 @@ class _Chart:
 
     x: tuple[float, float]
     y: tuple[float, float]
+    log: bool = False
+    """Whether ``y`` are powers of ten."""
 
     @classmethod
-    def around(cls, xs: Sequence[float], ys: Sequence[float]) -> _Chart:
+    def around(cls, xs: Sequence[float], ys: Sequence[float], *, log: bool = False) -> _Chart:
         """Just large enough for all values; what has no extent gets some."""
         (left, right), (low, high) = ((min(values), max(values)) for values in (xs, ys))
         if right - left < 1e-9:
@@ -95,7 +99,9 @@ class _Chart:
         if high - low < 1e-9:
             low, high = low - 0.05 * abs(low), high + max(0.05 * abs(high), 1e-3)
         room = 0.06 * (high - low)
-        return cls(x=(left, right), y=(low if low == 0.0 else low - room, high if high == 0.0 else high + room))
+        return cls(
+            x=(left, right), y=(low if low == 0.0 else low - room, high if high == 0.0 else high + room)
+        )
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a value stands, in the units of the picture."""
@@ -107,7 +113,7 @@ class _Chart:
         """Axes, numbers and labels."""
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
         parts = [f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>']
-        for value, text in ticks(*self.y):
+        for value, text in decades(*self.y) if self.log else ticks(*self.y):
             y = self.place(self.x[0], value)[1]
             parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>')
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
@@ -115,8 +121,10 @@ class _Chart:
             x = self.place(value, self.y[0])[0]
             parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{text}</text>')
         middle = 0.5 * (LEFT + right)
-        parts.append(f'<text class="label" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
-        parts.append(f'<text class="label" x="4" y="13">{escape(y_label)}</text>')
+        parts.append(
+            f'<text class="label" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+        )
+        parts.append(f'<text x="4" y="13">{escape(y_label)}</text>')
         return "".join(parts)
 
 
@@ -128,6 +136,16 @@ def ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, 
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [(i * step, f"{i * step + 0.0:,.{digits}f}") for i in range(first, last + 1)]
+
+
+def decades(low: float, high: float) -> list[tuple[float, str]]:
+    """Whole powers of ten between two, with what is written beside them."""
+    return [(float(power), f"{10.0**power:g}") for power in range(math.ceil(low), math.floor(high) + 1)]
+
+
+def _radius(places: Sequence[object]) -> float:
+    """Dots of many values do not hide each other."""
+    return min(LARGEST_DOT, max(SMALLEST_DOT, 0.2 * (WIDTH - LEFT - RIGHT) / max(len(places), 1)))
 
 
 def _way(places: Sequence[tuple[float, float] | None]) -> str:

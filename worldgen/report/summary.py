@@ -1,7 +1,7 @@
 """Summary: everything that a report says, as plain data and as JSON.
 
-Room: worldgen. Figures that cannot be measured are ``None``, and ``missing`` says why. Nothing here depends on
-when the report is made.
+Room: worldgen. Figures that cannot be measured are ``None``, and ``missing`` says why. Nothing here depends
+on when the report is made.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from memory.points import Points
 from memory.world import Chunk, World
 from render.plans import Plan, plan_of
 from worldgen.evaluation.loops import WINDOW
-from worldgen.report.measures import MOST_FRAMES, NEAR_ANGLE, NEAR_DISTANCE, Measured
+from worldgen.report.measures import NEAR_ANGLE, NEAR_DISTANCE, Measured
 
 FORMAT = 1
 """Raised whenever a key of the JSON changes its meaning or goes."""
 
-PLAN_SIDE = 256
+PLAN_SIDE = 384
 MOST_PICTURES = 24
 WORST_RETURNS = 6
 
@@ -59,7 +59,7 @@ class ChunkLook:
     mean: tuple[float, float, float]
     contrast: float
     seconds: float | None
-    """A frame, since the chunk before it on the same path was committed; ``None`` where that is no measure."""
+    """A frame, since the chunk before it on the same path was committed; ``None`` where that says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +137,12 @@ class Report:
     def missing(self) -> list[str]:
         """What could not be measured and why, a sentence each."""
         figures = self.figures
-        far = f"within {NEAR_DISTANCE:g} scene scales and {np.rad2deg(NEAR_ANGLE):.0f} degrees"
+        far = f"{NEAR_DISTANCE:g} scene scales and {np.rad2deg(NEAR_ANGLE):.0f} degrees of an earlier pose"
         reasons = {
             "known_before": "The share known before needs a second frame.",
             "depth_error": "Depth agreement needs frames that show the same surfaces.",
-            "revisit_psnr": f"Revisits need frames that show what others showed {WINDOW} or more frames before.",
-            "return_psnr": f"Loop closure needs a camera that goes away and comes back {far} of where it was.",
+            "revisit_psnr": f"Revisits need frames that show what was shown {WINDOW} or more frames before.",
+            "return_psnr": f"Loop closure needs a camera that goes away and comes back within {far}.",
             "mean_drift": f"Drift needs {FEWEST_FOR_DRIFT} chunks with frames.",
             "seconds_a_frame": "Time needs two chunks in a row that were grown along one path.",
         }
@@ -299,10 +299,12 @@ def _pictures(world: World, frames: list[Measured]) -> list[Picture]:
 
 
 def _worst_returns(world: World, frames: list[Measured]) -> list[tuple[Picture, Picture, float]]:
-    back = [(one.came_back.psnr, one.came_back.earlier, one.id) for one in frames if one.came_back is not None]
+    back = sorted(
+        (one.came_back.psnr, one.came_back.earlier, one.id) for one in frames if one.came_back is not None
+    )
     return [
         (_picture(world, earlier), _picture(world, later), score)
-        for score, earlier, later in sorted(back)[:WORST_RETURNS]
+        for score, earlier, later in back[:WORST_RETURNS]
     ]
 
 
