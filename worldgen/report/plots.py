@@ -99,9 +99,8 @@ class _Chart:
         if high - low < 1e-9:
             low, high = low - 0.05 * abs(low), high + max(0.05 * abs(high), 1e-3)
         room = 0.06 * (high - low)
-        return cls(
-            x=(left, right), y=(low if low == 0.0 else low - room, high if high == 0.0 else high + room)
-        )
+        below, above = (0.0 if end == 0.0 and not log else room for end in (low, high))
+        return cls(x=(left, right), y=(low - below, high + above), log=log)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a value stands, in the units of the picture."""

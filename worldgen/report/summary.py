@@ -26,7 +26,7 @@ from worldgen.report.measures import NEAR_ANGLE, NEAR_DISTANCE, Measured
 FORMAT = 1
 """Raised whenever a key of the JSON changes its meaning or goes."""
 
-PLAN_SIDE = 384
+PLAN_SIDE = 320
 MOST_PICTURES = 24
 WORST_RETURNS = 6
 
