@@ -67,7 +67,7 @@ def growth(report: Report) -> list[str]:
         (
             "Recalled views: age",
             "How long before a frame they came.",
-            _plot(_recalled(report, lambda view: view.age), y_label="age (frames and edits)"),
+            _plot(_recalled(report, lambda view: float(view.age)), y_label="age (frames and edits)"),
         ),
     )
 
@@ -97,7 +97,7 @@ def drift(report: Report) -> list[str]:
     def over(name: str, value: Callable[[ChunkLook], float | None], style: int = 0) -> Series:
         return Series(
             name=name,
-            x=[i * stride for i in range(len(looks))],
+            x=[float(i * stride) for i in range(len(looks))],
             y=[value(look) for look in looks],
             style=style,
         )
@@ -182,8 +182,8 @@ def _compared(report: Report) -> Card:
 
 def _points(report: Report) -> Card:
     kept = [
-        _series("kept", report, lambda one: report.kept[one.id].points),
-        _series("culled", report, lambda one: report.kept[one.id].culled, 1),
+        _series("kept", report, lambda one: float(report.kept[one.id].points)),
+        _series("culled", report, lambda one: float(report.kept[one.id].culled), 1),
     ]
     return (
         "Points kept and culled",
@@ -207,7 +207,7 @@ def _series(name: str, report: Report, value: Callable[[Measured], float | None]
     """A value of every frame that was measured in full."""
     frames = report.measured
     return Series(
-        name=name, x=[one.position for one in frames], y=[value(one) for one in frames], style=style
+        name=name, x=[float(one.position) for one in frames], y=[value(one) for one in frames], style=style
     )
 
 

@@ -150,7 +150,7 @@ def _row(report: Report, one: Measured) -> str:
     cells = (
         str(one.id),
         str(one.chunk.id),
-        "given" if one.chunk.given else _number(one.chunk.path, "d"),
+        "given" if one.chunk.given else "" if one.chunk.path is None else str(one.chunk.path),
         f"{one.known:.0%}",
         f"{kept.points:,}",
         f"{kept.culled:,}",

@@ -49,8 +49,11 @@ def lines(
     if log:
         series = [replace(one, y=[None if y is None else math.log10(y) for y in one.y]) for one in series]
     known = [y for one in series for y in one.y if y is not None]
-    around = [math.floor(min(known)), math.ceil(max(known))] if log else [0.0] if zero else []
-    chart = _Chart.around([x for one in series for x in one.x], [*known, *around], log=log)
+    if log:
+        known += [float(math.floor(min(known))), float(math.ceil(max(known)))]
+    elif zero:
+        known.append(0.0)
+    chart = _Chart.around([x for one in series for x in one.x], known, log=log)
     drawn = [chart.frame(x_label=x_label, y_label=y_label)]
     for one in series:
         places = [None if y is None else chart.place(x, y) for x, y in zip(one.x, one.y, strict=True)]
