@@ -18,6 +18,7 @@ from typing import Annotated
 
 import tyro
 
+from worldgen.cli.doctor import Doctor
 from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
@@ -50,6 +51,7 @@ Command = (
     | Annotated[Fly, tyro.conf.subcommand("fly")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )
