@@ -238,6 +238,30 @@ def test_a_world_of_one_frame_says_what_cannot_be_measured(tmp_path: Path, scene
     assert len(report.missing) == 6
 
 
+def test_frames_of_every_size_and_without_depth_are_measured(tmp_path: Path, exact_world: Path):
+    with World.open(exact_world) as world:
+        frame = world.frames([0])
+    blind = dataclasses.replace(
+        frame, depth=torch.zeros_like(frame.depth), valid=torch.zeros_like(frame.valid)
+    )
+    sides = [(SIZE, SIZE, frame), (5, 3, frame), (SIZE, SIZE, blind), (1, 1, blind)]
+    with World.create(tmp_path / "w", INFO) as world:
+        for rows, columns, one in sides:
+            cropped = [
+                getattr(one, name)[:, :rows, :columns] for name in ("rgb", "depth", "valid", "confidence")
+            ]
+            rgb, depth, valid, confidence = cropped
+            cameras = dataclasses.replace(one.cameras, width=columns, height=rows)
+            small = Frames(rgb=rgb, depth=depth, valid=valid, confidence=confidence, cameras=cameras)
+            world.commit(small, given=False, generator="test", seed=0, settings={})
+    report = measured(tmp_path / "w")
+    assert report.sizes == [(1, 1), (3, 5), (SIZE, SIZE)]
+    assert [one.pixels for one in report.frames][2:] == [0, 0]
+    assert [one.depth_error for one in report.frames][2:] == [None, None]
+    assert_needs_nothing(page_of(report))
+    json.dumps(report.as_json(), allow_nan=False)
+
+
 def test_long_worlds_are_measured_on_an_even_choice_and_the_page_says_so(
     exact_world: Path, monkeypatch: pytest.MonkeyPatch
 ):
