@@ -1,7 +1,7 @@
 """Atomic: a file or a folder on disk is either whole or absent.
 
-Room: reconstruct; the formats beside it and datasets import this. A reader never meets half a file under
-the final name, and what fails leaves nothing behind.
+Room: reconstruct; what writes files imports this, the command line too. A reader never meets half a file
+under the final name, and what fails leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Annotated
 import tyro
 
 from worldgen.cli.convert import Convert
+from worldgen.cli.doctor import Doctor
 from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
@@ -32,6 +33,7 @@ from worldgen.cli.imports import Import
 from worldgen.cli.info import Info
 from worldgen.cli.redo import Redo
 from worldgen.cli.replay import Replay
+from worldgen.cli.report import Report
 from worldgen.cli.train import Train
 from worldgen.cli.undo import Undo
 from worldgen.cli.view import View
@@ -52,6 +54,8 @@ Command = (
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )
