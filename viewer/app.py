@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from viewer.asks import Abilities, Scene
+from viewer.branch_panel import BranchPanel
 from viewer.changes import Changes
 from viewer.door import Door, checked_token
 from viewer.edit_panel import PlacePanel, RemovePanel
@@ -128,7 +129,8 @@ class Viewer:
             StatisticsPanel(self._stage)
             if abilities.history is not None:
                 changes = Changes(self._stage, abilities.history)
-                HistoryPanel(self._stage, abilities.history, changes)
+                HistoryPanel(self._stage, abilities.history, changes, replay=abilities.replay)
+                BranchPanel(self._stage, abilities.history, changes)
                 if abilities.edit is not None:
                     RemovePanel(self._stage, abilities.edit, changes)
                     self._closing_too.append(PlacePanel(self._stage, abilities.edit, changes).close)

@@ -125,5 +125,8 @@ class Abilities:
     edit: Editor | None = None
     """Needs ``history``."""
 
+    replay: Callable[[], str] | None = None
+    """Imagines the newest frame again, and says whether it came out the same bit for bit; changes nothing."""
+
     splats: Callable[[], Gaussians] | None = None
     """The splats of now, for films and exports."""

@@ -64,7 +64,7 @@ class Stage:
         self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
-        self._tell_change()
+        self.tell_change()
 
     def open(self) -> None:
         """Let visitors in; everything that they shall see is there."""
@@ -91,7 +91,7 @@ class Stage:
         self.shots += shots
         self.point_count += sum(len(chunk.cloud) for chunk in chunks)
         self.layers.add([chunk.cloud for chunk in chunks], shots, is_new=True)
-        self._tell_change()
+        self.tell_change()
         if shots:
             for visitor in list(self.visitors.values()):
                 visitor.tag_along()
@@ -102,7 +102,7 @@ class Stage:
         self.shots[:] = shots
         self.point_count = shown_points(scene)
         self.layers.replace(clouds, shots)
-        self._tell_change()
+        self.tell_change()
 
     def camera_of(self, client: viser.ClientHandle) -> Cameras | None:
         """Where a browser looks from, as a camera of the world; ``None`` if it has left."""
@@ -122,7 +122,8 @@ class Stage:
         drawn = "" if layers.one_in == 1 else f" (one in {layers.one_in} drawn)"
         self._status.content = f"### Frames: {layers.frame_count}\n{layers.splat_count:,} splats{drawn}"
 
-    def _tell_change(self) -> None:
+    def tell_change(self) -> None:
+        """Everybody who shows something of the world shows it anew."""
         self._version += 1
         self.say_counts()
         for visitor in list(self.visitors.values()):

@@ -160,6 +160,34 @@ def test_branches_begin_are_renamed_and_switched(seen: Open):
     assert seen.world.tree.current.name == "east"
 
 
+def test_a_branch_is_deleted_by_the_second_click_and_not_by_the_first(seen: Open):
+    page, tree = seen.page, seen.world.tree
+    seen.fill("Name", "north")
+    press(page, "Branch off")
+    seen.say("north is at chunk")
+    press(page, "Delete")
+    seen.say("Click once more to forget north.")
+    assert [head.name for head in tree.heads()] == ["east", "main", "north"]
+    press(page, "Really delete north")
+    seen.say("north is the current head and cannot be deleted")
+    choose(page, "Branch", "east")
+    press(page, "Switch")
+    seen.say("east is at chunk")
+    choose(page, "Branch", "north")
+    wait_until(lambda: ("north",) in seen._written("Branch"), what="the choice")
+    press(page, "Delete")
+    press(page, "Really delete north")
+    seen.say("north is deleted")
+    assert [head.name for head in tree.heads()] == ["east", "main"]
+    assert tree.current.name == "east"
+
+
+def test_the_newest_frame_is_imagined_again_and_is_the_same(seen: Open):
+    newest = seen.world.frame_ids()[-1]
+    press(seen.page, "Replay newest")
+    seen.say(f"Imagined frame {newest} again: the same, bit for bit.")
+
+
 def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
     page = seen.page
     press(page, "Put a box here")

@@ -15,6 +15,7 @@ from memory.restore import restored_cache
 from memory.world import World
 from render.paths import turn
 from tests.e2e.verbs import run
+from tests.worldgen.test_replay import forged
 from viewer import Abilities, Editor, ExploreFn, GrowFn
 from worldgen.cli.view import is_this_machine
 from worldgen.cli.viewing import Desk
@@ -102,6 +103,16 @@ def test_edits_change_the_scene_and_undo_takes_them_back(world: World, desk: Des
         edit.remove(EVERYTHING)
     world.tree.undo(2)
     torch.testing.assert_close(desk.scene().points.positions, before.points.positions)
+
+
+def test_replaying_finds_the_newest_frame_the_same_and_a_forged_one_not(world: World, desk: Desk):
+    _, _, _, abilities = hands(desk)
+    assert abilities.replay is not None
+    assert abilities.replay() == "Imagined frame 3 again: the same, bit for bit."
+    before = world.chunks()
+    forged(world.path, 3)
+    assert abilities.replay().startswith("Not the same: frame 3 differs: colour in 1 of ")
+    assert world.chunks() == before
 
 
 def test_a_token_that_is_guessed_at_once_is_refused(

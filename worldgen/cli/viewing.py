@@ -54,6 +54,7 @@ class Desk:
             explore=self.explore,
             history=History(tree=self._world.tree, scene=self.scene),
             edit=self,
+            replay=self.replay,
             splats=self.splats,
         )
 
@@ -106,6 +107,27 @@ class Desk:
             )
             self._at = world.head
         return f"Placed {len(placed):,} points of {mesh.name}."
+
+    def replay(self) -> str:
+        """Imagine the newest frame again, beside the world, and say how it compares."""
+        from worldgen.replay import replay_newest
+
+        with self._turn:
+            replayed = replay_newest(self._world.path, generator_of=self._named)
+        numbers = ", ".join(map(str, replayed.chunk.frame_ids))
+        return (
+            f"Not the same: {replayed.difference}."
+            if replayed.difference
+            else (f"Imagined frame {numbers} again: the same, bit for bit.")
+        )
+
+    def _named(self, recorded: str) -> Generator:
+        """The generator that the world calls ``recorded``; the one at hand, if it is that."""
+        from worldgen.cli.recorded import recorded_generator
+
+        if recorded == self._generator.name:
+            return self._generator
+        return recorded_generator(recorded, world=self._world.path)
 
     def _return_to_head(self) -> None:
         """Rebuild what follows from the head."""
