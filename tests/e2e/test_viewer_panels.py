@@ -125,12 +125,17 @@ def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
     seen.say("shows ")
 
 
-def test_exploring_grows_and_stays_within_what_was_asked(seen: Open):
+def test_exploring_and_wandering_grow_and_stay_within_what_was_asked(seen: Open):
     before = len(seen.world.frame_ids())
     seen.fill("Frames to add", "1")
     press(seen.page, "Explore")
     seen.say("Added 1 frame.")
     seen.frames(before + 1)
+    growing = seen.viewer._growing
+    assert growing is not None
+    press(seen.page, "Wander")
+    seen.frames(before + 2)
+    wait_until(lambda: not growing._growth.is_running, what="the end")
 
 
 def test_undo_and_redo_move_the_head(seen: Open):

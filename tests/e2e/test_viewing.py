@@ -60,10 +60,16 @@ def test_growing_commits_and_says_what_was_known_and_remembered(world: World, de
         assert all(why.age == number - why.number for why in chunk.remembered)
 
 
-def test_exploring_begins_where_it_is_told_and_the_scene_follows(world: World, desk: Desk):
-    _, explore, _, _ = hands(desk)
+@pytest.mark.parametrize("way", ["explore", "wander"])
+def test_finding_ways_begins_where_it_is_told_and_the_scene_follows(world: World, desk: Desk, way: str):
+    go = getattr(hands(desk)[3], way)
     start = world.cameras(world.frame_ids()[:1])
-    grown = list(explore(start, frames=2, seed=0))
+    steps = go(start, frames=2, seed=0)
+    grown = [next(steps)]
+    pending = world.pending()
+    assert pending is not None
+    assert pending.settings["path"] == way
+    grown += steps
     assert len(grown) == 2
     stride = (grown[0].frames.cameras.origins - start.origins).norm()
     assert float(stride) < 0.2 * world.scene.scale

@@ -52,6 +52,7 @@ class Desk:
         return Abilities(
             grow=self.grow,
             explore=self.explore,
+            wander=self.wander,
             history=History(tree=self._world.tree, scene=self.scene),
             edit=self,
             replay=self.replay,
@@ -84,6 +85,12 @@ class Desk:
         from worldgen.explore import explore
 
         return self._told(explore(self._growth, frames=frames, seed=seed, start=camera))
+
+    def wander(self, camera: Cameras, *, frames: int, seed: int) -> Iterator[Grown]:
+        """Go straight on, and round what is in the way."""
+        from worldgen.explore import wander
+
+        return self._told(wander(self._growth, frames=frames, seed=seed, start=camera))
 
     def remove(self, box: Box) -> str:
         """Take what is known inside a box out of the world."""
