@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import viser
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from viewer.live import Chunk
 from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
 from viewer.visitor import Visitor
+from viewer.walls import Walls
 
 FAR = 1000.0
 """Far plane, in world scales."""
@@ -51,6 +52,9 @@ class Stage:
         self.point_count = shown_points(scene)
         """Points of the world that anything is claimed of, drawn or not."""
 
+        self.walls = Walls(side=NEAR * scale)
+        """What nobody shall walk through; free places are further away than the browser's near plane."""
+
         self._version = 0
         self._changed: list[Callable[[], None]] = []
         self.size = scene.frames.cameras.width, scene.frames.cameras.height
@@ -64,6 +68,7 @@ class Stage:
         self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
+        self.walls.add(shown_places(scene))
         self.tell_change()
 
     def open(self) -> None:
@@ -90,6 +95,8 @@ class Stage:
         shots = [shot for chunk in chunks for shot in chunk.shots]
         self.shots += shots
         self.point_count += sum(len(chunk.cloud) for chunk in chunks)
+        for chunk in chunks:
+            self.walls.add(chunk.cloud.centers)
         self.layers.add([chunk.cloud for chunk in chunks], shots, is_new=True)
         self.tell_change()
         if shots:
@@ -101,6 +108,7 @@ class Stage:
         shots, clouds = shots_from_frames(scene.frames), clouds_of(scene)
         self.shots[:] = shots
         self.point_count = shown_points(scene)
+        self.walls.replace(shown_places(scene))
         self.layers.replace(clouds, shots)
         self.tell_change()
 
@@ -140,7 +148,7 @@ class Stage:
         camera.near, camera.far = NEAR * self.scale, FAR * self.scale
 
     def _arrive(self, client: viser.ClientHandle) -> None:
-        visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale)
+        visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale, walls=self.walls)
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
 
@@ -176,6 +184,11 @@ class Stage:
 def shown_points(scene: Scene) -> int:
     """How many points say what is there, and do not just hide what is behind them."""
     return int((scene.points.confidence > 0).sum())
+
+
+def shown_places(scene: Scene) -> Float32[np.ndarray, "p 3"]:
+    """Where they are, world units."""
+    return scene.points.positions[scene.points.confidence > 0].numpy()
 
 
 def clouds_of(scene: Scene) -> list[Cloud]:

@@ -289,3 +289,44 @@ def test_colours_quality_and_background_can_be_chosen(seen: Open):
         page.wait_for_timeout(500)
     choose(page, "Quality", "Preview")
     wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")
+
+
+def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
+    page, stage = seen.page, seen.viewer._stage
+    (visitor,) = stage.visitors.values()
+    (client,) = seen.viewer._server.get_clients().values()
+    visitor.fly_to(0)
+    start = visitor.pose().position
+    beyond = start + 50.0 * stage.scale * visitor.pose().rotation[:, 2]
+    held = stage.walls.held(start, beyond)
+    assert np.linalg.norm(held - beyond) > stage.scale, "this world has something ahead"
+    page.get_by_role("checkbox", name="Stay inside").press("Space")
+    wait_until(lambda: visitor._walker._inside.value, what="the choice")
+    client.camera.position = beyond
+    wait_until(lambda: np.abs(visitor.pose().position - held).max() < 1e-3, what="held back")
+    page.get_by_role("checkbox", name="Stay inside").press("Space")
+    wait_until(lambda: not visitor._walker._inside.value, what="the choice")
+    client.camera.position = beyond
+    wait_until(lambda: np.abs(client.camera.position - beyond).max() < 1e-3, what="let through")
+    page.wait_for_timeout(500)
+    np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
+
+
+def test_a_head_turns_where_it_is(seen: Open):
+    page, stage = seen.page, seen.viewer._stage
+    (visitor,) = stage.visitors.values()
+    (client,) = seen.viewer._server.get_clients().values()
+    visitor.fly_to(0)
+    page.get_by_role("checkbox", name="Turn my head").press("Space")
+    wait_until(lambda: visitor._walker._head.value, what="the choice")
+    before = visitor.pose()
+    page.mouse.move(120, 200)
+    page.mouse.down()
+    page.mouse.move(60, 200, steps=5)
+    page.mouse.up()
+    wait_until(lambda: visitor.pose().rotation[:, 2] @ before.rotation[:, 2] < 0.99, what="a turn")
+    assert np.linalg.norm(visitor.pose().position - before.position) < 0.05 * stage.scale
+    page.get_by_role("checkbox", name="Turn my head").press("Space")
+    wait_until(lambda: not visitor._walker._head.value, what="the choice")
+    ahead = np.linalg.norm(client.camera.look_at - client.camera.position)
+    wait_until(lambda: ahead == pytest.approx(stage.scale, rel=1e-3), what="what is seen")
