@@ -118,13 +118,13 @@ class Viewer:
             with tabs.add_tab("Export"):
                 ExportPanel(self._stage, abilities.splats)
         with path:
-            drawn = PathPanel(self._stage, abilities)
-            self._closing_too.append(drawn.close)
+            self._path = PathPanel(self._stage, abilities)
+            self._closing_too.append(self._path.close)
         with growing:
             if abilities.grow is None:
                 add_growing_is_off(self._server)
             else:
-                self._growing = Growing(self._stage, abilities, grow=abilities.grow, path=drawn.cameras)
+                self._growing = Growing(self._stage, abilities, grow=abilities.grow, path=self._path.cameras)
         with world:
             StatisticsPanel(self._stage)
             if abilities.history is not None:

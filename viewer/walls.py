@@ -54,15 +54,17 @@ class Walls:
             place = self._before_wall(place, place + along)
         return place
 
-    def crossed(self, way: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " m"]:
-        """Where a polygon comes near to what is known: corners from its start, between two as a fraction."""
-        if len(way) < 2:
-            return self.are_near(way).nonzero()[0].astype(np.float64)
+    def crossed(self, way: Float[np.ndarray, "n 3"]) -> list[tuple[float, float]]:
+        """Where a polygon comes near to what is known: from and to, in corners from its start."""
+        if not len(way):
+            return []
         length = float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
         steps = min(max(math.ceil(2.0 * length / self._side), len(way)), MOST_STEPS)
         corners = np.linspace(0.0, len(way) - 1, steps + 1)
         places = np.stack([np.interp(corners, np.arange(len(way)), way[:, i]) for i in range(3)], axis=1)
-        return corners[self.are_near(places)]
+        near = np.diff(np.concatenate([[False], self.are_near(places), [False]]).astype(int))
+        begins, ends = (near == 1).nonzero()[0], (near == -1).nonzero()[0] - 1
+        return list(zip(corners[begins].tolist(), corners[ends].tolist(), strict=True))
 
     def _before_wall(
         self, start: Float[np.ndarray, " 3"], goal: Float[np.ndarray, " 3"]

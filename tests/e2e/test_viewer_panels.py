@@ -41,6 +41,10 @@ from worldgen.generator import RGBDGenerator
 FRAMES = 4
 
 
+STILL_S = 1.0
+"""A browser that has not moved for so long has come to rest."""
+
+
 @dataclass(frozen=True)
 class Open:
     """A world, the viewer that shows it, and a window on it."""
@@ -71,6 +75,11 @@ class Open:
         values = [handle.value for handle in handles if getattr(handle, "label", None) == label]
         several = [value if isinstance(value, tuple) else (value,) for value in values]
         return [tuple(f"{x:g}" if isinstance(x, int | float) else x for x in value) for value in several]
+
+    def rest(self) -> None:
+        """Wait until the only browser stands still, and says so."""
+        (client,) = self.viewer._server.get_clients().values()
+        wait_until(lambda: time.time() - client.camera.update_timestamp > STILL_S, what="rest")
 
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
@@ -235,12 +244,28 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
     client.camera.position = np.array([0.2, 0.0, 0.3]) + client.camera.position
     press(page, "Add keyframe")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
+    seen.fill("Seconds to the next", "1")
+    seen.say("2 keyframes, 9 pictures, 1.1 s.")
+    seen.fill("It sees", "40")
+    path = seen.viewer._path
+    wait_until(lambda: path.drawn().keys[0].fov == pytest.approx(np.deg2rad(40)), what="what it sees")
+    assert path.drawn().keys[1].fov != pytest.approx(np.deg2rad(40))
+    seen.fill("Which", "2")
+    press(page, "Take my view")
+    seen.fill("Which", "1")
+    seen.fill("Seconds a leg", "0.4")
+    seen.fill("Seconds a leg", "0.5")
+    seen.say("2 keyframes, 5 pictures, 0.6 s.")
     press(page, "Play")
     with page.expect_download() as saved:
         press(page, "Save")
     file = tmp_path / "path.json"
     saved.value.save_as(file)
     assert len(json.loads(file.read_text())["frames"]) == 5
+    client.camera.position = client.camera.position + 50.0 * seen.viewer._stage.scale * np.array([0, 0, 1])
+    press(page, "Add keyframe")
+    seen.say("Clearance is broken")
+    press(page, "Use preset")
     press(page, "Clear")
     seen.say("No keyframes yet.")
     page.locator("input[type=file]").last.set_input_files(file)
@@ -296,6 +321,7 @@ def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     (visitor,) = stage.visitors.values()
     (client,) = seen.viewer._server.get_clients().values()
     visitor.fly_to(0)
+    seen.rest()
     start = visitor.pose().position
     beyond = start + 50.0 * stage.scale * visitor.pose().rotation[:, 2]
     held = stage.walls.held(start, beyond)
@@ -308,7 +334,7 @@ def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     wait_until(lambda: not visitor._walker._inside.value, what="the choice")
     client.camera.position = beyond
     wait_until(lambda: np.abs(client.camera.position - beyond).max() < 1e-3, what="let through")
-    page.wait_for_timeout(500)
+    seen.rest()
     np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
 
 
@@ -317,16 +343,23 @@ def test_a_head_turns_where_it_is(seen: Open):
     (visitor,) = stage.visitors.values()
     (client,) = seen.viewer._server.get_clients().values()
     visitor.fly_to(0)
+    seen.rest()
     page.get_by_role("checkbox", name="Turn my head").press("Space")
     wait_until(lambda: visitor._walker._head.value, what="the choice")
+    seen.rest()
     before = visitor.pose()
     page.mouse.move(120, 200)
     page.mouse.down()
     page.mouse.move(60, 200, steps=5)
     page.mouse.up()
     wait_until(lambda: visitor.pose().rotation[:, 2] @ before.rotation[:, 2] < 0.99, what="a turn")
+    seen.rest()
     assert np.linalg.norm(visitor.pose().position - before.position) < 0.05 * stage.scale
     page.get_by_role("checkbox", name="Turn my head").press("Space")
     wait_until(lambda: not visitor._walker._head.value, what="the choice")
-    ahead = np.linalg.norm(client.camera.look_at - client.camera.position)
-    wait_until(lambda: ahead == pytest.approx(stage.scale, rel=1e-3), what="what is seen")
+
+
+    def ahead() -> float:
+        return float(np.linalg.norm(client.camera.look_at - client.camera.position))
+
+    wait_until(lambda: ahead() == pytest.approx(stage.scale, rel=1e-3), what="what is seen")

@@ -72,8 +72,10 @@ def test_what_is_replaced_holds_nobody_and_far_places_are_told_apart():
 
 def test_a_way_says_where_it_comes_near(walls: Walls):
     way = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 3.0], [0.0, 3.0, 3.0]])
-    crossed = walls.crossed(way)
-    assert crossed.min() == pytest.approx(1.45, abs=0.06)
-    assert crossed.max() == pytest.approx(1.55, abs=0.06)
-    assert len(walls.crossed(way[:2])) == len(walls.crossed(way[:0])) == 0
-    assert walls.crossed(np.array([[0.0, 0.0, 2.0]])).tolist() == [0.0]
+    ((begin, end),) = walls.crossed(way)
+    assert (begin, end) == (pytest.approx(1.45, abs=0.06), pytest.approx(1.55, abs=0.06))
+    assert walls.crossed(way[:2]) == walls.crossed(way[:0]) == []
+    assert walls.crossed(np.array([[0.0, 0.0, 2.0]])) == [(0.0, 0.0)]
+    there_and_back = walls.crossed(way[[0, 2, 0]])
+    assert len(there_and_back) == 2
+    assert sum(there_and_back[0]) + sum(there_and_back[1]) == pytest.approx(4.0, abs=0.05)
