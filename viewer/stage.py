@@ -127,7 +127,7 @@ class Stage:
     def say_counts(self) -> None:
         """How much is drawn, on top of the window."""
         layers = self.layers
-        drawn = "" if layers.one_in == 1 else f" (one in {layers.one_in} drawn)"
+        drawn = "" if layers.one_in == 1 else f" (one for {layers.one_in})"
         self._status.content = f"### Frames: {layers.frame_count}\n{layers.splat_count:,} splats{drawn}"
 
     def tell_change(self) -> None:

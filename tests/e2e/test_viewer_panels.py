@@ -358,7 +358,6 @@ def test_a_head_turns_where_it_is(seen: Open):
     page.get_by_role("checkbox", name="Turn my head").press("Space")
     wait_until(lambda: not visitor._walker._head.value, what="the choice")
 
-
     def ahead() -> float:
         return float(np.linalg.norm(client.camera.look_at - client.camera.position))
 
