@@ -18,7 +18,6 @@ from memory.boxes import Box
 from viewer.clouds import (
     FOCAL_PX,
     Cloud,
-    concatenated,
     covariances_seen_from,
     next_reach,
     packed,
@@ -106,13 +105,14 @@ class Layers:
                 for cloud in self._clouds
             )
 
-    def places(self) -> tuple[Float[np.ndarray, "g 3"], UInt8[np.ndarray, "g 3"]]:
-        """Where the drawn splats are, and their colours."""
+    def places(self, most: int) -> tuple[Float[np.ndarray, "g 3"], UInt8[np.ndarray, "g 3"]]:
+        """Where about so many of the drawn splats are, an even choice, and their colours."""
         with self._lock:
-            whole = concatenated(self._drawn) if self._drawn else None
-        return (
-            (np.zeros((0, 3)), np.zeros((0, 3), np.uint8)) if whole is None else (whole.centers, whole.rgbs)
-        )
+            drawn = list(self._drawn)
+        stride = max(1, sum(map(len, drawn)) // most)
+        centers = [np.zeros((0, 3), np.float32), *(cloud.centers[::stride] for cloud in drawn)]
+        rgbs = [np.zeros((0, 3), np.uint8), *(cloud.rgbs[::stride] for cloud in drawn)]
+        return np.concatenate(centers), np.concatenate(rgbs)
 
     def switch(self, name: LayerName, *, visible: bool) -> None:
         """Show or hide one layer in every browser."""

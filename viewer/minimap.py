@@ -21,7 +21,7 @@ MARGIN = 0.06
 """Empty share on every side."""
 
 MOST_POINTS = 200_000
-"""Points that are drawn; of more, an even choice."""
+"""Points that a map is drawn from: more would hide each other, and it is drawn again for every chunk."""
 
 GROUND, TRACK, VISITOR = (32, 34, 38), (255, 146, 43), (90, 220, 250)
 
@@ -62,8 +62,6 @@ def plan_of(
     below = centers @ up <= np.median(eyes @ up)
     if below.any():
         centers, rgbs = centers[below], rgbs[below]
-    stride = max(1, len(centers) // MOST_POINTS)
-    centers, rgbs = centers[::stride], rgbs[::stride]
     pixels_from_world = _fitted(np.concatenate([eyes, centers]), up=up, ahead=track[0].rotation[:, 2])
     image = np.empty((SIDE, SIDE, 3), dtype=np.uint8)
     image[:] = GROUND

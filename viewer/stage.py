@@ -25,7 +25,7 @@ from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.conventions import ViserPose, camera_from_pose, up_of
 from viewer.layers import NEAR, Layers
 from viewer.live import Chunk
-from viewer.minimap import Plan, plan_of
+from viewer.minimap import MOST_POINTS, Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
 from viewer.visitor import Visitor
 from viewer.walls import Walls
@@ -171,7 +171,7 @@ class Stage:
                 visitor.show_plan(plan)
 
     def _drawn_plan(self) -> Plan:
-        centers, rgbs = self.layers.places()
+        centers, rgbs = self.layers.places(MOST_POINTS)
         track = [shot.pose for shot in list(self.shots)]
         return plan_of(centers, rgbs, track=track, up=self.up.double().numpy())
 

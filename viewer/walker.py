@@ -60,9 +60,9 @@ class Walker:
 
     async def _moved(self, camera: CameraHandle) -> None:
         """Runs on the server's own loop, so that steps arrive in order."""
-        if self.is_flying:
-            return
         place = np.array(camera.position, dtype=np.float64)
+        if self.is_flying or not np.isfinite(place).all():
+            return
         if self._inside.value and self._place is not None:
             held = self._walls.held(self._place, place)
             if held is not place:
