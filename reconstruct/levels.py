@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from kornia.geometry.conversions import quaternion_to_rotation_matrix, rotation_matrix_to_quaternion
 from torch import Tensor
 
+from reconstruct._level_kernels import group
 from render.gaussians import Gaussians
 
 COLOURFUL = 0.05
@@ -52,8 +53,9 @@ def thinned(splats: Gaussians, most: int) -> Gaussians:
     _check(most)
     if len(splats) <= most:
         return splats
-    group = torch.from_numpy(_groups(splats, most)).to(splats.means.device)
-    return _merged(splats, group, most)
+    means, rgbs = splats.means.detach().cpu().numpy(), splats.base_rgb.detach().cpu().numpy()
+    groups = torch.from_numpy(neighbours(means, rgbs, count=most)).to(splats.means.device)
+    return _merged(splats, groups, most)
 
 
 def _check(count: int) -> None:
@@ -61,50 +63,38 @@ def _check(count: int) -> None:
         raise ValueError(f"at least one splat is to stay, got {count}")
 
 
-def _groups(splats: Gaussians, count: int) -> Int64[np.ndarray, " g"]:
-    """Group of every splat, 0 to ``count`` - 1: all nearly as large, each of neighbours of like colour."""
-    means = splats.means.detach().cpu().double().numpy()
-    side = max(float((means.max(axis=0) - means.min(axis=0)).max()), 1e-12)
-    features = np.concatenate(
-        [means / side, COLOURFUL * splats.base_rgb.detach().cpu().double().numpy()], axis=1
-    )
-    order, starts, quotas = np.arange(len(means)), np.array([0]), np.array([count])
-    while (quotas > 1).any():
-        ends = np.append(starts[1:], len(order))
-        sizes, values = ends - starts, features[order]
-        widest = np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts)
-        part = np.repeat(np.arange(len(starts)), sizes)
-        keys = np.take_along_axis(values, widest.argmax(axis=1)[part][:, None], axis=1)[:, 0]
-        order = order[np.lexsort((order, keys, part))]
-        # Each part is cut where its groups are halved, so that groups stay equally large.
-        left = quotas // 2
-        cuts = starts + np.round(sizes * left / quotas).astype(np.int64)
-        cut = quotas > 1
-        starts = np.concatenate([starts, cuts[cut]])
-        quotas = np.concatenate([np.where(cut, quotas - left, quotas), left[cut]])
-        # The right half keeps its number, the left one is what lies before the cut.
-        starts[: len(cut)][cut], starts[len(cut) :] = cuts[cut], starts[: len(cut)][cut]
-        sorting = starts.argsort(kind="stable")
-        starts, quotas = starts[sorting], quotas[sorting]
-    group = np.empty(len(order), np.int64)
-    group[order] = np.repeat(np.arange(count), np.diff(np.append(starts, len(order))))
-    return group
+def neighbours(
+    means: Float[np.ndarray, "g 3"], rgbs: Float[np.ndarray, "g 3"], *, count: int
+) -> Int64[np.ndarray, " g"]:
+    """Group of every splat, 0 to ``count`` - 1: all nearly as large, each of neighbours of like colour.
+
+    Args:
+        means: where the splats are; at least one.
+        rgbs: their colours in [0, 1].
+        count: how many groups; at most as many as there are splats.
+    """
+    places = means.astype(np.float64)
+    side = max(float((places.max(axis=0) - places.min(axis=0)).max()), 1e-12)
+    features = np.concatenate([places / side, COLOURFUL * rgbs.astype(np.float64)], axis=1)
+    groups = np.empty(len(features), np.int64)
+    group(features, count, groups)
+    return groups
 
 
-def _merged(splats: Gaussians, group: Tensor, count: int) -> Gaussians:
+def _merged(splats: Gaussians, groups: Tensor, count: int) -> Gaussians:
     """One splat a group, with the moments of all in it; alone, a splat stays as it is."""
 
     def total(values: Float[Tensor, "g ..."]) -> Float[Tensor, "m ..."]:
-        return values.new_zeros(count, *values.shape[1:]).index_add_(0, group, values)
+        return values.new_zeros(count, *values.shape[1:]).index_add_(0, groups, values)
 
     scales = splats.scales.double()
     area = scales.sort(dim=1).values[:, 1:].prod(dim=1)
     weight = splats.opacities.double() * area
-    share = weight / total(weight).clamp_min(1e-300)[group]
+    share = weight / total(weight).clamp_min(1e-300)[groups]
     mean = total(share[:, None] * splats.means.double())
     axes = quaternion_to_rotation_matrix(torch.nn.functional.normalize(splats.quats.double(), dim=1))
     axes = axes * scales[:, None]
-    apart = (splats.means.double() - mean[group])[..., None]
+    apart = (splats.means.double() - mean[groups])[..., None]
     spread, turn = torch.linalg.eigh(total(share[:, None, None] * (axes @ axes.mT + apart @ apart.mT)))
     deviation = spread.clamp_min(0.0).sqrt()
     deviation = torch.maximum(deviation, THINNEST * deviation[:, 2:]).clamp_min(1e-12)
@@ -119,12 +109,12 @@ def _merged(splats: Gaussians, group: Tensor, count: int) -> Gaussians:
         logit_opacities=torch.logit(opacity.clamp(max=SOLIDEST)).float(),
         sh=total(share[:, None, None] * splats.sh.double()).float(),
     )
-    return _with_lone(merged, splats, group)
+    return _with_lone(merged, splats, groups)
 
 
-def _with_lone(merged: Gaussians, splats: Gaussians, group: Tensor) -> Gaussians:
+def _with_lone(merged: Gaussians, splats: Gaussians, groups: Tensor) -> Gaussians:
     """Bit for bit what was alone in its group."""
-    alone = (torch.bincount(group, minlength=len(merged))[group] == 1).nonzero()[:, 0]
+    alone = (torch.bincount(groups, minlength=len(merged))[groups] == 1).nonzero()[:, 0]
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
-        getattr(merged, name)[group[alone]] = getattr(splats, name).detach()[alone]
+        getattr(merged, name)[groups[alone]] = getattr(splats, name).detach()[alone]
     return merged

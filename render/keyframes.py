@@ -6,6 +6,7 @@ Room: render (ground floor). Imports cameras; every other room may import this.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float64, Int
@@ -26,12 +27,36 @@ def interpolated(cameras: Cameras, n: int) -> Cameras:
     short way (slerp), intrinsics change linearly. Where a keyframe is hit, it is kept bit for bit.
     """
     check_count(n)
+    gaps, steps = len(cameras) - 1, max(n - 1, 1)
+    travelled = torch.arange(n) * gaps
+    return _passing(cameras, travelled // steps, (travelled % steps / steps).double())
+
+
+def timed(cameras: Cameras, steps: Sequence[int]) -> Cameras:
+    """Cameras that pass smoothly through ``cameras``, in so many steps from each to the next.
+
+    As :func:`interpolated`, but at a pace of its own between each two: at a keyframe the pace changes,
+    the direction does not.
+
+    Args:
+        cameras: the keyframes, at least one.
+        steps: one fewer than there are keyframes, each at least 1.
+    """
+    if len(steps) != len(cameras) - 1 or any(count < 1 for count in steps):
+        raise ValueError(f"{len(cameras)} keyframes have a step or more between each two, got {steps!r:.80}")
+    counts = torch.tensor([*steps, 1])
+    begins = (counts.cumsum(dim=0) - counts).repeat_interleave(counts)
+    before = torch.arange(len(counts)).repeat_interleave(counts)
+    return _passing(cameras, before, (torch.arange(len(before)) - begins).double() / counts[before])
+
+
+def _passing(cameras: Cameras, before: Int[Tensor, " n"], share: Float64[Tensor, " n"]) -> Cameras:
+    """Cameras a share of the way from each keyframe to the next."""
+    check_count(len(before))
     if not len(cameras):
         raise ValueError("a path needs at least one camera to pass through, got none")
-    keys, gaps, steps = cameras.to("cpu"), len(cameras) - 1, max(n - 1, 1)
-    travelled = torch.arange(n) * gaps
-    before, on_key = travelled // steps, (travelled % steps == 0)[:, None, None]
-    after, share = (before + 1).clamp(max=gaps), (travelled % steps / steps).double()[:, None]
+    keys, on_key = cameras.to("cpu"), (share == 0)[:, None, None]
+    after, share = (before + 1).clamp(max=len(cameras) - 1), share[:, None]
     rotations = _slerp(keys.c2w[before, :3, :3].double(), keys.c2w[after, :3, :3].double(), share)
     c2w = poses_of(rotations, _spline(keys.origins.double(), before, share)).to(keys.c2w)
     K = torch.lerp(keys.K[before].double(), keys.K[after].double(), share[..., None]).to(keys.K)

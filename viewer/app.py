@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from viewer.asks import Abilities, Scene
+from viewer.branch_panel import BranchPanel
 from viewer.changes import Changes
 from viewer.door import Door, checked_token
 from viewer.edit_panel import PlacePanel, RemovePanel
@@ -117,18 +118,19 @@ class Viewer:
             with tabs.add_tab("Export"):
                 ExportPanel(self._stage, abilities.splats)
         with path:
-            drawn = PathPanel(self._stage, abilities)
-            self._closing_too.append(drawn.close)
+            self._path = PathPanel(self._stage, abilities)
+            self._closing_too.append(self._path.close)
         with growing:
             if abilities.grow is None:
                 add_growing_is_off(self._server)
             else:
-                self._growing = Growing(self._stage, abilities, grow=abilities.grow, path=drawn.cameras)
+                self._growing = Growing(self._stage, abilities, grow=abilities.grow, path=self._path.cameras)
         with world:
             StatisticsPanel(self._stage)
             if abilities.history is not None:
                 changes = Changes(self._stage, abilities.history)
-                HistoryPanel(self._stage, abilities.history, changes)
+                HistoryPanel(self._stage, abilities.history, changes, replay=abilities.replay)
+                BranchPanel(self._stage, abilities.history, changes)
                 if abilities.edit is not None:
                     RemovePanel(self._stage, abilities.edit, changes)
                     self._closing_too.append(PlacePanel(self._stage, abilities.edit, changes).close)

@@ -60,7 +60,7 @@ class GrowFn(Protocol):
 
 @runtime_checkable
 class ExploreFn(Protocol):
-    """Anything that can find its own way to what is unknown."""
+    """Anything that can find its own way."""
 
     def __call__(self, camera: Cameras, *, frames: int, seed: int) -> Iterator[Grown]:
         """Yield up to ``frames`` frames that begin at one camera; fewer where nothing new is in reach."""
@@ -119,11 +119,20 @@ class Abilities:
     """
 
     grow: GrowFn | None = None
+
     explore: ExploreFn | None = None
+    """Goes to what is unknown."""
+
+    wander: ExploreFn | None = None
+    """Goes straight on, and round what is in the way."""
+
     history: History | None = None
 
     edit: Editor | None = None
     """Needs ``history``."""
+
+    replay: Callable[[], str] | None = None
+    """Imagines the newest frame again, and says whether it came out the same bit for bit; changes nothing."""
 
     splats: Callable[[], Gaussians] | None = None
     """The splats of now, for films and exports."""

@@ -1,4 +1,4 @@
-"""Changes: what panels do to a world itself, one at a time, and never while it grows.
+"""Changes: what panels do to a world or ask of it, one at a time, and never while it grows.
 
 Room: viewer. Knows no widgets: a panel says what to do and how to tell the outcome.
 """
@@ -26,14 +26,22 @@ class Changes:
 
     def make(self, change: Callable[[], str], say: Say) -> bool:
         """Change the world, show it as it is then, and say what was done; False if nothing was."""
+
+        def shown() -> str:
+            done = change()
+            self._stage.replace(self._history.scene())
+            return done
+
+        return self.ask(shown, say)
+
+    def ask(self, act: Callable[[], str], say: Say) -> bool:
+        """Do what leaves the world as it looks, and say what it came to; False if it failed."""
         if not self._stage.pen.acquire(blocking=False):
             say(BUSY)
             return False
         try:
             say("Working.")
-            done = change()
-            self._stage.replace(self._history.scene())
-            say(done)
+            say(act())
         except Exception as error:
             log.warning("a change failed", exc_info=not isinstance(error, ValueError))
             say(one_sentence(error))

@@ -8,16 +8,16 @@ follows the visitors: short while they walk inside the world, long when they loo
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 from viser.transforms import SO3
 
+from reconstruct.levels import SOLIDEST, neighbours
 from render.gaussians import Gaussians
 
 SKIP_BELOW, BLUR = 0.25, 0.3
@@ -134,6 +134,41 @@ def packed(clouds: list[Cloud], *, least: int) -> list[Cloud]:
 
 
 def thinned(cloud: Cloud, *, one_in: int) -> Cloud:
-    """One splat in so many, the same ones every time, widened so that they still cover the surface."""
-    kept = cloud[np.random.default_rng(0).random(len(cloud)) < 1.0 / one_in]
-    return dataclasses.replace(kept, covariances=kept.covariances * one_in)
+    """One splat for so many neighbours of like colour, with the moments of all of them.
+
+    As ``reconstruct.levels`` merges, but what a splat covers is told by its covariance alone.
+    """
+    if one_in == 1 or not len(cloud):
+        return cloud
+    count = max(1, len(cloud) // one_in)
+    groups = neighbours(cloud.centers, cloud.rgbs / 255.0, count=count)
+
+    def total(values: Float[np.ndarray, "g k"]) -> Float64[np.ndarray, "m k"]:
+        columns = [np.bincount(groups, weights=column, minlength=count) for column in values.T]
+        return np.stack(columns, axis=1)
+
+    covered = np.maximum(cloud.opacities[:, 0] / 255.0 * _area(cloud.covariances), 1e-30)
+    whole = total(covered[:, None])
+    share = covered[:, None] / whole[groups]
+    centers = total(share * cloud.centers)
+    apart = cloud.centers - centers[groups]
+    spread = cloud.covariances + apart[:, :, None] * apart[:, None, :]
+    covariances = total(share * spread.reshape(-1, 9)).reshape(-1, 3, 3)
+    opacity = whole[:, 0] / np.maximum(_area(covariances), 1e-30)
+    covariances *= np.maximum(opacity / SOLIDEST, 1.0)[:, None, None]
+    most = np.lexsort((covered, groups))[np.bincount(groups, minlength=count).cumsum() - 1]
+    return Cloud(
+        centers=centers.astype(np.float32),
+        covariances=covariances.astype(np.float32),
+        rgbs=total(share * cloud.rgbs).round().astype(np.uint8),
+        opacities=(255.0 * opacity.clip(LEAST_OPACITY, SOLIDEST)).round().astype(np.uint8)[:, None],
+        normals=cloud.normals[most],
+        confidence=total(share * cloud.confidence[:, None])[:, 0].astype(np.float32),
+    )
+
+
+def _area(covariances: Float[np.ndarray, "g 3 3"]) -> Float64[np.ndarray, " g"]:
+    """Product of the two larger deviations, but for how thick a splat is: from the principal minors."""
+    c = covariances.astype(np.float64)
+    minors = sum(c[:, i, i] * c[:, j, j] - c[:, i, j] ** 2 for i, j in ((0, 1), (0, 2), (1, 2)))
+    return np.sqrt(np.maximum(minors, 0.0))

@@ -23,7 +23,7 @@ DEGREES_A_FRAME = 10.0
 GROWING_IS_OFF = """\
 **Growing is off**: this world was opened without a generator. Open it with one to imagine more of it."""
 
-Move = Literal["Grow", "Turn left", "Turn right", "Look around", "Explore", "Along the path"]
+Move = Literal["Grow", "Turn left", "Turn right", "Look around", "Explore", "Wander", "Along the path"]
 
 HINTS: dict[Move, str] = {
     "Grow": "Walk on along your view, starting one step ahead of you.",
@@ -31,6 +31,7 @@ HINTS: dict[Move, str] = {
     "Turn right": f"Turn on the spot, {DEGREES_A_FRAME:g} degrees a frame.",
     "Look around": "Turn on the spot once round, however many frames that takes.",
     "Explore": "Turn and walk to where the biggest hole comes into view and nothing is in the way.",
+    "Wander": "Walk straight on, and round what is in the way.",
     "Along the path": "Follow the path that is drawn under Path, picture by picture.",
 }
 

@@ -13,7 +13,7 @@ import viser
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
 from render.paths import arc
-from viewer.asks import Abilities, GrowFn, Grown, Remembered
+from viewer.asks import Abilities, ExploreFn, GrowFn, Grown, Remembered
 from viewer.conventions import cameras_ahead
 from viewer.grow_panel import DEGREES_A_FRAME, GrowPanel, GrowSettings, Move
 from viewer.live import Chunk, Ending, Growth, Order, Screen
@@ -40,8 +40,9 @@ class Growing:
     """Growth on a stage, steered from a panel."""
 
     def __init__(self, stage: Stage, abilities: Abilities, *, grow: GrowFn, path: PathFn) -> None:
-        self._stage, self._abilities, self._grow, self._path = stage, abilities, grow, path
-        missing = frozenset() if abilities.explore is not None else frozenset({"Explore"})
+        self._stage, self._grow, self._path = stage, grow, path
+        self._free: dict[Move, ExploreFn | None] = {"Explore": abilities.explore, "Wander": abilities.wander}
+        missing = frozenset(move for move, go in self._free.items() if go is None)
         step = float(f"{STEP * stage.scale:.1g}")
         self._panel = GrowPanel(stage.server, step=step, without=missing)
         self._done, self._since = 0, 0.0
@@ -75,13 +76,13 @@ class Growing:
             self._panel.say(TOO_MUCH if self._growth.is_running else BUSY)
 
     def _order(self, move: Move, here: Cameras, ask: GrowSettings) -> Order:
-        explore = self._abilities.explore
-        if move == "Explore" and explore is not None:
+        go = self._free.get(move)
+        if go is not None:
             return Order(
                 title=move,
                 total=ask.n,
                 start=here,
-                begin=lambda camera: explore(camera, frames=ask.n, seed=ask.seed),
+                begin=lambda camera: go(camera, frames=ask.n, seed=ask.seed),
             )
         if move == "Along the path":
             drawn = self._path()

@@ -18,7 +18,6 @@ from memory.boxes import Box
 from viewer.clouds import (
     FOCAL_PX,
     Cloud,
-    concatenated,
     covariances_seen_from,
     next_reach,
     packed,
@@ -34,7 +33,7 @@ NODE_SPLATS = 20_000
 """A browser pays per node, so smaller chunks share one."""
 
 MOST_SPLATS = 2_000_000
-"""32 bytes each, sent to every browser. Beyond it every second one goes, and the rest grow to fill in."""
+"""32 bytes each, sent to every browser. Beyond it every two become one."""
 
 LEAST_REACH = 4.0
 """Every splat is drawn from at least so many world scales away."""
@@ -85,7 +84,7 @@ class Layers:
 
     @property
     def one_in(self) -> int:
-        """One splat in so many is drawn."""
+        """One splat is drawn for so many."""
         return self._kept_one_in * self._drawn_one_in
 
     @property
@@ -106,13 +105,14 @@ class Layers:
                 for cloud in self._clouds
             )
 
-    def places(self) -> tuple[Float[np.ndarray, "g 3"], UInt8[np.ndarray, "g 3"]]:
-        """Where the drawn splats are, and their colours."""
+    def places(self, most: int) -> tuple[Float[np.ndarray, "g 3"], UInt8[np.ndarray, "g 3"]]:
+        """Where about so many of the drawn splats are, an even choice, and their colours."""
         with self._lock:
-            whole = concatenated(self._drawn) if self._drawn else None
-        return (
-            (np.zeros((0, 3)), np.zeros((0, 3), np.uint8)) if whole is None else (whole.centers, whole.rgbs)
-        )
+            drawn = list(self._drawn)
+        stride = max(1, sum(map(len, drawn)) // most)
+        centers = [np.zeros((0, 3), np.float32), *(cloud.centers[::stride] for cloud in drawn)]
+        rgbs = [np.zeros((0, 3), np.uint8), *(cloud.rgbs[::stride] for cloud in drawn)]
+        return np.concatenate(centers), np.concatenate(rgbs)
 
     def switch(self, name: LayerName, *, visible: bool) -> None:
         """Show or hide one layer in every browser."""
@@ -121,7 +121,7 @@ class Layers:
     def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
         """Put chunks into the scene, all at once."""
         with self._lock, self._server.atomic():
-            self._add_clouds([_thin(cloud, self._kept_one_in) for cloud in clouds])
+            self._add_clouds([thinned(cloud, one_in=self._kept_one_in) for cloud in clouds])
             for shot in shots:
                 self._add_camera(self.frame_count, shot, color=NEW_COLOUR if is_new else OLD_COLOUR)
                 self.frame_count += 1
@@ -178,7 +178,7 @@ class Layers:
             stride *= 2
         if stride != self._drawn_one_in:
             self._drawn_one_in, first = stride, 0
-        self._drawn[first:] = [_thin(cloud, stride) for cloud in self._clouds[first:]]
+        self._drawn[first:] = [thinned(cloud, one_in=stride) for cloud in self._clouds[first:]]
         for index in range(first, len(self._clouds)):
             low, high = np.quantile(self._clouds[index].centers, (0.01, 0.99), axis=0)
             self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
@@ -247,10 +247,6 @@ class Layers:
 
     def _clicked(self, number: int) -> Callable[[SceneNodePointerEvent[CameraFrustumHandle]], None]:
         return lambda event: self._on_camera(event.client_id, number)
-
-
-def _thin(cloud: Cloud, one_in: int) -> Cloud:
-    return cloud if one_in == 1 else thinned(cloud, one_in=one_in)
 
 
 def thumbnail(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "ht wt 3"]:

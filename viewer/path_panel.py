@@ -23,6 +23,7 @@ from render.paths import PRESETS, path_named
 from viewer.asks import Abilities
 from viewer.conventions import ViserPose, poses_from_cameras
 from viewer.film_panel import FilmPanel
+from viewer.key_panel import FOV_LIMITS_DEG, LEG_LIMITS_S, KeyPanel
 from viewer.keyframes import Drawn, keys_of
 from viewer.live import one_sentence
 from viewer.stage import Stage
@@ -36,7 +37,8 @@ KEY_DEPTH, GIZMO = 0.08, 0.15
 
 LINE, KEY = (90, 200, 250), (90, 200, 250)
 
-FOV_LIMITS_DEG = (10.0, 140.0)
+MOST_SPANS = 3
+"""Places at which a broken clearance is told; of more, how many there are."""
 
 
 class PathPanel:
@@ -58,13 +60,17 @@ class PathPanel:
             hint="Degrees from top to bottom: of your view now, and of the keyframes you add.",
         )
         gui.add_button("Remove last", color="gray", hint="The newest keyframe.").on_click(
-            lambda _: self._change(lambda drawn: dataclasses.replace(drawn, keys=drawn.keys[:-1]))
+            lambda _: self._change(lambda drawn: drawn.without_last())
         )
         gui.add_button("Clear", color="gray", hint="All keyframes.").on_click(
-            lambda _: self._change(lambda drawn: Drawn())
+            lambda _: self._change(lambda drawn: drawn.through((), leg_s=0.0))
         )
-        self._leg = gui.add_number("Seconds a leg", 2.0, min=0.1, max=60.0, step=0.1, hint="Between keys.")
+        low, high = LEG_LIMITS_S
+        self._leg = gui.add_number(
+            "Seconds a leg", 2.0, min=low, max=high, step=0.1, hint="Of all of them, and of those to come."
+        )
         self._fps = gui.add_number("Pictures a second", 24, min=1, max=120, step=1)
+        self._key = KeyPanel(stage.server, change=self._change, pose_of=self._pose_of)
         self._preset = gui.add_dropdown("Preset", sorted(PRESETS))
         gui.add_button("Use preset", color="gray", hint="From your view.").on_click(self._use_preset)
         gui.add_button("Play", color="gray", hint="Fly along it.").on_click(self._play)
@@ -74,7 +80,7 @@ class PathPanel:
         load.on_upload(self._load)
         self._note = gui.add_markdown("No keyframes yet.")
         self._fov.on_update(self._widen)
-        self._leg.on_update(lambda _: self._change(lambda drawn: drawn))
+        self._leg.on_update(lambda _: self._change(lambda d: d.through(d.keys, leg_s=self._leg_s())))
         self._fps.on_update(lambda _: self._change(lambda drawn: drawn))
         self._film = None
         if abilities.splats is not None:
@@ -99,21 +105,32 @@ class PathPanel:
         """Draw what becomes of the path; changes come one after another, each from what the last one left."""
         with self._lock:
             drawn = change(self._drawn)
-            leg = float(min(max(0.1, self._leg.value), 60.0))
-            fps = float(min(max(1.0, self._fps.value), 120.0))
-            moved = drawn.keys != self._drawn.keys
-            self._drawn = dataclasses.replace(drawn, leg_s=leg, fps=fps)
+            moved = drawn.keys is not self._drawn.keys
+            self._drawn = dataclasses.replace(drawn, fps=float(min(max(1.0, self._fps.value), 120.0)))
             if moved:
                 self._draw_keys()
             self._draw_line()
-            self._note.content = described(self._drawn)
+            self._describe()
+
+    def _describe(self) -> None:
+        self._key.show(self._drawn)
+        cameras = self.cameras()
+        way = np.zeros((0, 3)) if cameras is None else cameras.origins.double().numpy()
+        broken = [
+            (begin / self._drawn.fps, end / self._drawn.fps) for begin, end in self._stage.walls.crossed(way)
+        ]
+        self._note.content = described(self._drawn) + clearance(broken)
+
+    def _leg_s(self) -> float:
+        low, high = LEG_LIMITS_S
+        return float(min(max(low, self._leg.value), high))
 
     def _add(self, event: viser.GuiEvent) -> None:
         pose = self._pose_of(event)
         if pose is None:
             return
         try:
-            self._change(lambda drawn: drawn.with_key(pose))
+            self._change(lambda drawn: drawn.with_key(pose, leg_s=self._leg_s()))
         except ValueError as error:
             self._note.content = one_sentence(error)
 
@@ -134,7 +151,7 @@ class PathPanel:
         cameras = path_named(self._preset.value, here, n=PRESET_CAMERAS, up=stage.up, scale=stage.scale)
         chosen = np.linspace(0, len(cameras) - 1, PRESET_KEYS).round().astype(int).tolist()
         keys = tuple(poses_from_cameras(cameras[chosen]))
-        self._change(lambda drawn: dataclasses.replace(drawn, keys=keys))
+        self._change(lambda drawn: drawn.through(keys, leg_s=self._leg_s()))
 
     def _play(self, event: viser.GuiEvent) -> None:
         visitor = None if event.client is None else self._stage.visitors.get(event.client.client_id)
@@ -160,7 +177,7 @@ class PathPanel:
         except ValueError as error:
             self._note.content = one_sentence(error)
             return
-        self._change(lambda drawn: dataclasses.replace(drawn, keys=keys))
+        self._change(lambda drawn: drawn.through(keys, leg_s=self._leg_s()))
 
     def _draw_keys(self) -> None:
         """One gizmo and one camera a keyframe."""
@@ -183,19 +200,22 @@ class PathPanel:
                     cast_shadow=False,
                 )
                 camera.scale = KEY_DEPTH * scale / camera.compute_canonical_frustum_size()[2]
-                gizmo.on_update(lambda event, i=i: self._dragged(i, event.target))
+                camera.on_click(lambda _, i=i: self._key.pick(i))
+                gizmo.on_update(lambda event, i=i: self._dragged(i, event))
                 self._gizmos.append(gizmo)
 
-    def _dragged(self, number: int, gizmo: viser.TransformControlsHandle) -> None:
+    def _dragged(self, number: int, event: viser.TransformControlsEvent) -> None:
+        gizmo = event.target
         with self._lock:
             if number >= len(self._gizmos) or self._gizmos[number] is not gizmo:
                 return
             moved = dataclasses.replace(
                 self._drawn.keys[number], wxyz=np.array(gizmo.wxyz), position=np.array(gizmo.position)
             )
-            keys = (*self._drawn.keys[:number], moved, *self._drawn.keys[number + 1 :])
-            self._drawn = dataclasses.replace(self._drawn, keys=keys)
+            self._drawn = self._drawn.with_pose(number, moved)
             self._draw_line()
+            if event.phase == "end":
+                self._describe()
 
     def _draw_line(self) -> None:
         cameras = self.cameras()
@@ -218,3 +238,13 @@ def described(drawn: Drawn) -> str:
         return "No keyframes yet."
     keys = "1 keyframe" if count == 1 else f"{count} keyframes"
     return f"{keys}, {drawn.pictures} pictures, {drawn.pictures / drawn.fps:.1f} s."
+
+
+def clearance(broken: list[tuple[float, float]]) -> str:
+    """Where a path comes too close to what is known, seconds from and to, in words; nothing if nowhere."""
+    if not broken:
+        return ""
+    spans = ", ".join(f"{begin:.1f} to {end:.1f} s" for begin, end in broken[:MOST_SPANS])
+    more = len(broken) - MOST_SPANS
+    spans += f" and {more} more" if more > 0 else ""
+    return f"\n\n**Clearance is broken**: it passes through what is known ({spans})."

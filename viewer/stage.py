@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import viser
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from memory.points import Points
 from reconstruct.init import gaussians_from_points
 from render.cameras import Cameras
 from render.gaussians import Gaussians
+from render.plans import MOST_POINTS
 from viewer.asks import Grown, Scene
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.conventions import ViserPose, camera_from_pose, up_of
@@ -28,6 +29,7 @@ from viewer.live import Chunk
 from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
 from viewer.visitor import Visitor
+from viewer.walls import Walls
 
 FAR = 1000.0
 """Far plane, in world scales."""
@@ -51,6 +53,9 @@ class Stage:
         self.point_count = shown_points(scene)
         """Points of the world that anything is claimed of, drawn or not."""
 
+        self.walls = Walls(side=NEAR * scale)
+        """What nobody shall walk through; free places are further away than the browser's near plane."""
+
         self._version = 0
         self._changed: list[Callable[[], None]] = []
         self.size = scene.frames.cameras.width, scene.frames.cameras.height
@@ -64,7 +69,8 @@ class Stage:
         self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
-        self._tell_change()
+        self.walls.add(shown_places(scene))
+        self.tell_change()
 
     def open(self) -> None:
         """Let visitors in; everything that they shall see is there."""
@@ -90,8 +96,10 @@ class Stage:
         shots = [shot for chunk in chunks for shot in chunk.shots]
         self.shots += shots
         self.point_count += sum(len(chunk.cloud) for chunk in chunks)
+        for chunk in chunks:
+            self.walls.add(chunk.cloud.centers)
         self.layers.add([chunk.cloud for chunk in chunks], shots, is_new=True)
-        self._tell_change()
+        self.tell_change()
         if shots:
             for visitor in list(self.visitors.values()):
                 visitor.tag_along()
@@ -101,8 +109,9 @@ class Stage:
         shots, clouds = shots_from_frames(scene.frames), clouds_of(scene)
         self.shots[:] = shots
         self.point_count = shown_points(scene)
+        self.walls.replace(shown_places(scene))
         self.layers.replace(clouds, shots)
-        self._tell_change()
+        self.tell_change()
 
     def camera_of(self, client: viser.ClientHandle) -> Cameras | None:
         """Where a browser looks from, as a camera of the world; ``None`` if it has left."""
@@ -119,10 +128,11 @@ class Stage:
     def say_counts(self) -> None:
         """How much is drawn, on top of the window."""
         layers = self.layers
-        drawn = "" if layers.one_in == 1 else f" (one in {layers.one_in} drawn)"
+        drawn = "" if layers.one_in == 1 else f" (one for {layers.one_in})"
         self._status.content = f"### Frames: {layers.frame_count}\n{layers.splat_count:,} splats{drawn}"
 
-    def _tell_change(self) -> None:
+    def tell_change(self) -> None:
+        """Everybody who shows something of the world shows it anew."""
         self._version += 1
         self.say_counts()
         for visitor in list(self.visitors.values()):
@@ -139,7 +149,7 @@ class Stage:
         camera.near, camera.far = NEAR * self.scale, FAR * self.scale
 
     def _arrive(self, client: viser.ClientHandle) -> None:
-        visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale)
+        visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale, walls=self.walls)
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
 
@@ -162,7 +172,7 @@ class Stage:
                 visitor.show_plan(plan)
 
     def _drawn_plan(self) -> Plan:
-        centers, rgbs = self.layers.places()
+        centers, rgbs = self.layers.places(MOST_POINTS)
         track = [shot.pose for shot in list(self.shots)]
         return plan_of(centers, rgbs, track=track, up=self.up.double().numpy())
 
@@ -175,6 +185,11 @@ class Stage:
 def shown_points(scene: Scene) -> int:
     """How many points say what is there, and do not just hide what is behind them."""
     return int((scene.points.confidence > 0).sum())
+
+
+def shown_places(scene: Scene) -> Float32[np.ndarray, "p 3"]:
+    """Where they are, world units."""
+    return scene.points.positions[scene.points.confidence > 0].numpy()
 
 
 def clouds_of(scene: Scene) -> list[Cloud]:

@@ -17,6 +17,8 @@ from viser import ClientHandle, GuiEvent, GuiSliderHandle
 from viewer.conventions import ViserPose, between, up_of
 from viewer.minimap import Plan, with_visitor
 from viewer.pictures import Shot, caption, side_by_side
+from viewer.walker import Walker
+from viewer.walls import Walls
 
 FLIGHT_S = 0.8
 FLIGHT_STEPS = 20
@@ -30,9 +32,15 @@ class Visitor:
     """One browser. ``shots`` is the app's own list, which grows."""
 
     def __init__(
-        self, client: ClientHandle, shots: list[Shot], *, world_up: Float[Tensor, " 3"], focus: float
+        self,
+        client: ClientHandle,
+        shots: list[Shot],
+        *,
+        world_up: Float[Tensor, " 3"],
+        focus: float,
+        walls: Walls,
     ) -> None:
-        self._client, self._shots, self._up, self._focus = client, shots, world_up, focus
+        self._client, self._shots, self._up = client, shots, world_up
         self._flight = 0
         self._number = 0
         self._plan: Plan | None = None
@@ -51,6 +59,7 @@ class Visitor:
             self._goes_along = client.gui.add_checkbox(
                 "Go along", initial_value=False, hint="Glide to every new frame while the world grows."
             )
+        self._walker = Walker(client, walls, focus=focus)
         self._slider.on_update(self._slid)
 
     def pose(self) -> ViserPose:
@@ -90,21 +99,25 @@ class Visitor:
         flight, start, goal = self._flight, self.pose(), self._shots[number].pose
         self._show(number)
         self._slider.value = number
+        self._walker.is_flying = True
         for i in range(1, FLIGHT_STEPS + 1):
             if self._flight != flight:
                 return
             share = i / FLIGHT_STEPS
             self._stand(between(start, goal, share=share * share * (3.0 - 2.0 * share)))
             time.sleep(FLIGHT_S / FLIGHT_STEPS)
+        self._walker.is_flying = False
 
     def play(self, poses: list[ViserPose], *, fps: float) -> None:
         """Go through views at a steady pace, leaving out those that come too late; a later flight ends it."""
         self._flight += 1
         flight, began = self._flight, time.monotonic()
+        self._walker.is_flying = True
         while self._flight == flight:
             number = int((time.monotonic() - began) * fps)
             self._stand(poses[min(number, len(poses) - 1)])
             if number >= len(poses) - 1:
+                self._walker.is_flying = False
                 return
             time.sleep(max(1.0 / fps, SHORTEST_STEP_S))
 
@@ -113,6 +126,7 @@ class Visitor:
         number = event.target.value
         if number != self._number and 0 <= number < len(self._shots):
             self._flight += 1
+            self._walker.is_flying = False
             self._show(number)
             self._stand(self._shots[number].pose)
 
@@ -125,7 +139,8 @@ class Visitor:
         camera = self._client.camera
         with self._client.atomic():
             # Viser carries look_at along with position, so position goes first.
+            self._walker.stand(pose.position)
             camera.position = pose.position
-            camera.look_at = pose.look_at(self._focus)
+            camera.look_at = pose.look_at(self._walker.focus)
             camera.up_direction = up_of(pose, self._up)
             camera.fov = pose.fov

@@ -1,4 +1,4 @@
-"""World panel: what the world holds, and the way back: undo, redo and branches.
+"""World panel: what the world holds, and the way back: undo and redo.
 
 Room: viewer. Every change goes through ``Changes``, so it waits for nobody and nobody sees half of it.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from memory.world import Head
 from viewer.asks import History
+from viewer.branch_panel import moved
 from viewer.changes import Changes
 from viewer.stage import Stage
 
@@ -56,11 +57,17 @@ def memory_bytes() -> int | None:
 
 
 class HistoryPanel:
-    """Undo and redo, and the branches of the world."""
+    """Undo and redo, and whether the newest frame comes out the same again."""
 
-    def __init__(self, stage: Stage, history: History, changes: Changes) -> None:
+    def __init__(
+        self, stage: Stage, history: History, changes: Changes, *, replay: Callable[[], str] | None
+    ) -> None:
         self._tree, self._changes = history.tree, changes
         gui = stage.server.gui
+
+        def ask_again(ask: Callable[[], str]) -> None:
+            self._changes.ask(ask, self._say)
+
         with gui.add_folder("History"):
             self._where = gui.add_markdown("")
             self._count = gui.add_number(
@@ -68,20 +75,16 @@ class HistoryPanel:
             )
             undo = gui.add_button("Undo", color="gray", hint="Go back; nothing is deleted, redo returns.")
             redo = gui.add_button("Redo", color="gray", hint="Go forward to where it was before undo.")
-        with gui.add_folder("Branches"):
-            self._heads = gui.add_dropdown(
-                "Branch", ["main"], hint="The ends of this world that have a name."
-            )
-            switch = gui.add_button("Switch", color="gray", hint="Look at this branch, and grow it.")
-            self._name = gui.add_text("Name", "", hint="1 to 64 letters, digits, dots, dashes, underscores.")
-            branch = gui.add_button("Branch off", color="gray", hint="Begin a branch of this name here.")
-            rename = gui.add_button("Rename", color="gray", hint="Give the branch chosen above this name.")
-        self._note = gui.add_markdown("", visible=False)
-        undo.on_click(lambda _: self._make(lambda: self._moved(self._tree.undo(self._chunks()))))
-        redo.on_click(lambda _: self._make(lambda: self._moved(self._redone())))
-        switch.on_click(lambda _: self._make(lambda: self._moved(self._tree.switch(self._heads.value))))
-        branch.on_click(lambda _: self._make(self._branched))
-        rename.on_click(lambda _: self._make(self._renamed))
+            if replay is not None:
+                again = gui.add_button(
+                    "Replay newest",
+                    color="gray",
+                    hint="Imagine the newest frame again and compare every bit.",
+                )
+                again.on_click(lambda _: ask_again(replay))
+            self._note = gui.add_markdown("", visible=False)
+        undo.on_click(lambda _: self._make(lambda: moved(self._tree.undo(self._chunks()))))
+        redo.on_click(lambda _: self._make(lambda: moved(self._redone())))
         stage.on_change(self._update)
 
     def _chunks(self) -> int:
@@ -91,19 +94,6 @@ class HistoryPanel:
         ahead = len(self._tree.ahead(self._tree.current))
         return self._tree.redo(min(self._chunks(), ahead) if ahead else None)
 
-    def _branched(self) -> str:
-        at = self._tree.current.chunk
-        if at is None:
-            raise ValueError("the world has no frames yet, so no branch can begin here")
-        return self._moved(self._tree.branch(self._name.value, at=at))
-
-    def _renamed(self) -> str:
-        old = self._heads.value
-        return f"{old} is called {self._tree.rename(old, self._name.value).name} now."
-
-    def _moved(self, head: Head) -> str:
-        return f"{head.name} is at chunk {head.chunk}."
-
     def _make(self, change: Callable[[], str]) -> None:
         self._changes.make(change, self._say)
 
@@ -111,12 +101,7 @@ class HistoryPanel:
         self._note.content, self._note.visible = text, True
 
     def _update(self) -> None:
-        heads = self._tree.heads()
-        current = next(head for head in heads if head.is_current)
+        current = self._tree.current
         ahead = len(self._tree.ahead(current))
         undone = f"; {ahead} undone" if ahead else ""
         self._where.content = f"**{current.name}**, chunk {current.chunk}{undone}"
-        names = [head.name for head in heads]
-        if list(self._heads.options) != names:
-            self._heads.options = names
-            self._heads.value = current.name

@@ -55,14 +55,32 @@ def replay(path: Path, *, generator_of: Callable[[str], Generator]) -> Iterator[
         WorldError: if a frame did not come from growing along a path, so that it cannot be grown again.
     """
     with Rehearsal(path) as rehearsal:
-        found = lines(rehearsal.world)
-        names = {chunk.generator for line in found for chunk in line if not chunk.given}
-        generators = {name: generator_of(name) for name in sorted(names)}
-        for line in found:
-            for replayed in _replayed(rehearsal, line, generators):
-                yield replayed
-                if replayed.difference is not None:
-                    return
+        yield from _again(rehearsal, lines(rehearsal.world), generator_of)
+
+
+def replay_newest(path: Path, *, generator_of: Callable[[str], Generator]) -> Replayed:
+    """The newest chunk at the head that was imagined, grown again; see :func:`replay`.
+
+    Raises:
+        WorldError: if nothing at the head was imagined, or it cannot be grown again.
+    """
+    with Rehearsal(path) as rehearsal:
+        imagined = [chunk for chunk in rehearsal.world.chunks() if not chunk.given]
+        if not imagined:
+            raise WorldError("nothing at this head was imagined, so there is nothing to imagine again")
+        return next(_again(rehearsal, [imagined[-1:]], generator_of))
+
+
+def _again(
+    rehearsal: Rehearsal, found: list[list[Chunk]], generator_of: Callable[[str], Generator]
+) -> Iterator[Replayed]:
+    names = {chunk.generator for line in found for chunk in line if not chunk.given}
+    generators = {name: generator_of(name) for name in sorted(names)}
+    for line in found:
+        for replayed in _replayed(rehearsal, line, generators):
+            yield replayed
+            if replayed.difference is not None:
+                return
 
 
 def _replayed(

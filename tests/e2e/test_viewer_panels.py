@@ -41,6 +41,10 @@ from worldgen.generator import RGBDGenerator
 FRAMES = 4
 
 
+STILL_S = 1.0
+"""A browser that has not moved for so long has come to rest."""
+
+
 @dataclass(frozen=True)
 class Open:
     """A world, the viewer that shows it, and a window on it."""
@@ -71,6 +75,11 @@ class Open:
         values = [handle.value for handle in handles if getattr(handle, "label", None) == label]
         several = [value if isinstance(value, tuple) else (value,) for value in values]
         return [tuple(f"{x:g}" if isinstance(x, int | float) else x for x in value) for value in several]
+
+    def rest(self) -> None:
+        """Wait until the only browser stands still, and says so."""
+        (client,) = self.viewer._server.get_clients().values()
+        wait_until(lambda: time.time() - client.camera.update_timestamp > STILL_S, what="rest")
 
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
@@ -125,12 +134,17 @@ def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
     seen.say("shows ")
 
 
-def test_exploring_grows_and_stays_within_what_was_asked(seen: Open):
+def test_exploring_and_wandering_grow_and_stay_within_what_was_asked(seen: Open):
     before = len(seen.world.frame_ids())
     seen.fill("Frames to add", "1")
     press(seen.page, "Explore")
     seen.say("Added 1 frame.")
     seen.frames(before + 1)
+    growing = seen.viewer._growing
+    assert growing is not None
+    press(seen.page, "Wander")
+    seen.frames(before + 2)
+    wait_until(lambda: not growing._growth.is_running, what="the end")
 
 
 def test_undo_and_redo_move_the_head(seen: Open):
@@ -158,6 +172,34 @@ def test_branches_begin_are_renamed_and_switched(seen: Open):
     seen.say("west is called east now.")
     assert [head.name for head in seen.world.tree.heads()] == ["east", "main"]
     assert seen.world.tree.current.name == "east"
+
+
+def test_a_branch_is_deleted_by_the_second_click_and_not_by_the_first(seen: Open):
+    page, tree = seen.page, seen.world.tree
+    seen.fill("Name", "north")
+    press(page, "Branch off")
+    seen.say("north is at chunk")
+    press(page, "Delete")
+    seen.say("Click once more to forget north.")
+    assert [head.name for head in tree.heads()] == ["east", "main", "north"]
+    press(page, "Really delete north")
+    seen.say("north is the current head and cannot be deleted")
+    choose(page, "Branch", "east")
+    press(page, "Switch")
+    seen.say("east is at chunk")
+    choose(page, "Branch", "north")
+    wait_until(lambda: ("north",) in seen._written("Branch"), what="the choice")
+    press(page, "Delete")
+    press(page, "Really delete north")
+    seen.say("north is deleted")
+    assert [head.name for head in tree.heads()] == ["east", "main"]
+    assert tree.current.name == "east"
+
+
+def test_the_newest_frame_is_imagined_again_and_is_the_same(seen: Open):
+    newest = seen.world.frame_ids()[-1]
+    press(seen.page, "Replay newest")
+    seen.say(f"Imagined frame {newest} again: the same, bit for bit.")
 
 
 def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
@@ -202,12 +244,28 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
     client.camera.position = np.array([0.2, 0.0, 0.3]) + client.camera.position
     press(page, "Add keyframe")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
+    seen.fill("Seconds to the next", "1")
+    seen.say("2 keyframes, 9 pictures, 1.1 s.")
+    seen.fill("It sees", "40")
+    path = seen.viewer._path
+    wait_until(lambda: path.drawn().keys[0].fov == pytest.approx(np.deg2rad(40)), what="what it sees")
+    assert path.drawn().keys[1].fov != pytest.approx(np.deg2rad(40))
+    seen.fill("Which", "2")
+    press(page, "Take my view")
+    seen.fill("Which", "1")
+    seen.fill("Seconds a leg", "0.4")
+    seen.fill("Seconds a leg", "0.5")
+    seen.say("2 keyframes, 5 pictures, 0.6 s.")
     press(page, "Play")
     with page.expect_download() as saved:
         press(page, "Save")
     file = tmp_path / "path.json"
     saved.value.save_as(file)
     assert len(json.loads(file.read_text())["frames"]) == 5
+    client.camera.position = client.camera.position + 50.0 * seen.viewer._stage.scale * np.array([0, 0, 1])
+    press(page, "Add keyframe")
+    seen.say("Clearance is broken")
+    press(page, "Use preset")
     press(page, "Clear")
     seen.say("No keyframes yet.")
     page.locator("input[type=file]").last.set_input_files(file)
@@ -259,3 +317,51 @@ def test_colours_quality_and_background_can_be_chosen(seen: Open):
         page.wait_for_timeout(500)
     choose(page, "Quality", "Preview")
     wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")
+
+
+def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
+    page, stage = seen.page, seen.viewer._stage
+    (visitor,) = stage.visitors.values()
+    (client,) = seen.viewer._server.get_clients().values()
+    visitor.fly_to(0)
+    seen.rest()
+    start = visitor.pose().position
+    beyond = start + 50.0 * stage.scale * visitor.pose().rotation[:, 2]
+    held = stage.walls.held(start, beyond)
+    assert np.linalg.norm(held - beyond) > stage.scale, "this world has something ahead"
+    page.get_by_role("checkbox", name="Stay inside").press("Space")
+    wait_until(lambda: visitor._walker._inside.value, what="the choice")
+    client.camera.position = beyond
+    wait_until(lambda: np.abs(visitor.pose().position - held).max() < 1e-3, what="held back")
+    page.get_by_role("checkbox", name="Stay inside").press("Space")
+    wait_until(lambda: not visitor._walker._inside.value, what="the choice")
+    client.camera.position = beyond
+    wait_until(lambda: np.abs(client.camera.position - beyond).max() < 1e-3, what="let through")
+    seen.rest()
+    np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
+
+
+def test_a_head_turns_where_it_is(seen: Open):
+    page, stage = seen.page, seen.viewer._stage
+    (visitor,) = stage.visitors.values()
+    (client,) = seen.viewer._server.get_clients().values()
+    visitor.fly_to(0)
+    seen.rest()
+    page.get_by_role("checkbox", name="Turn my head").press("Space")
+    wait_until(lambda: visitor._walker._head.value, what="the choice")
+    seen.rest()
+    before = visitor.pose()
+    page.mouse.move(120, 200)
+    page.mouse.down()
+    page.mouse.move(60, 200, steps=5)
+    page.mouse.up()
+    wait_until(lambda: visitor.pose().rotation[:, 2] @ before.rotation[:, 2] < 0.99, what="a turn")
+    seen.rest()
+    assert np.linalg.norm(visitor.pose().position - before.position) < 0.05 * stage.scale
+    page.get_by_role("checkbox", name="Turn my head").press("Space")
+    wait_until(lambda: not visitor._walker._head.value, what="the choice")
+
+    def ahead() -> float:
+        return float(np.linalg.norm(client.camera.look_at - client.camera.position))
+
+    wait_until(lambda: ahead() == pytest.approx(stage.scale, rel=1e-3), what="what is seen")

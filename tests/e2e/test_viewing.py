@@ -15,6 +15,7 @@ from memory.restore import restored_cache
 from memory.world import World
 from render.paths import turn
 from tests.e2e.verbs import run
+from tests.worldgen.test_replay import forged
 from viewer import Abilities, Editor, ExploreFn, GrowFn
 from worldgen.cli.view import is_this_machine
 from worldgen.cli.viewing import Desk
@@ -59,10 +60,16 @@ def test_growing_commits_and_says_what_was_known_and_remembered(world: World, de
         assert all(why.age == number - why.number for why in chunk.remembered)
 
 
-def test_exploring_begins_where_it_is_told_and_the_scene_follows(world: World, desk: Desk):
-    _, explore, _, _ = hands(desk)
+@pytest.mark.parametrize("way", ["explore", "wander"])
+def test_finding_ways_begins_where_it_is_told_and_the_scene_follows(world: World, desk: Desk, way: str):
+    go = getattr(hands(desk)[3], way)
     start = world.cameras(world.frame_ids()[:1])
-    grown = list(explore(start, frames=2, seed=0))
+    steps = go(start, frames=2, seed=0)
+    grown = [next(steps)]
+    pending = world.pending()
+    assert pending is not None
+    assert pending.settings["path"] == way
+    grown += steps
     assert len(grown) == 2
     stride = (grown[0].frames.cameras.origins - start.origins).norm()
     assert float(stride) < 0.2 * world.scene.scale
@@ -102,6 +109,16 @@ def test_edits_change_the_scene_and_undo_takes_them_back(world: World, desk: Des
         edit.remove(EVERYTHING)
     world.tree.undo(2)
     torch.testing.assert_close(desk.scene().points.positions, before.points.positions)
+
+
+def test_replaying_finds_the_newest_frame_the_same_and_a_forged_one_not(world: World, desk: Desk):
+    _, _, _, abilities = hands(desk)
+    assert abilities.replay is not None
+    assert abilities.replay() == "Imagined frame 3 again: the same, bit for bit."
+    before = world.chunks()
+    forged(world.path, 3)
+    assert abilities.replay().startswith("Not the same: frame 3 differs: colour in 1 of ")
+    assert world.chunks() == before
 
 
 def test_a_token_that_is_guessed_at_once_is_refused(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from reconstruct._level_kernels import group
 from reconstruct.init import gaussians_from_frames
 from reconstruct.levels import levels, thinned
 from render.cameras import Cameras, resized
@@ -119,3 +121,37 @@ def test_what_is_alone_stays_and_strangers_stay_apart(splats: Gaussians):
         thinned(splats, 0)
     with pytest.raises(ValueError, match="at least one splat"):
         levels(splats, least=0)
+
+
+def halved(features: np.ndarray, count: int) -> np.ndarray:
+    """What ``group`` writes, all parts at once by sorting."""
+    order, starts, quotas = np.arange(len(features)), np.array([0]), np.array([count])
+    while (quotas > 1).any():
+        ends = np.append(starts[1:], len(order))
+        sizes, values = ends - starts, features[order]
+        widest = np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts)
+        part = np.repeat(np.arange(len(starts)), sizes)
+        keys = np.take_along_axis(values, widest.argmax(axis=1)[part][:, None], axis=1)[:, 0]
+        order = order[np.lexsort((order, keys, part))]
+        # Each part is cut where its groups are halved, so that groups stay equally large.
+        left = quotas // 2
+        cuts = starts + np.round(sizes * left / quotas).astype(np.int64)
+        cut = quotas > 1
+        starts = np.concatenate([starts, cuts[cut]])
+        quotas = np.concatenate([np.where(cut, quotas - left, quotas), left[cut]])
+        # The right half keeps its number, the left one is what lies before the cut.
+        starts[: len(cut)][cut], starts[len(cut) :] = cuts[cut], starts[: len(cut)][cut]
+        sorting = starts.argsort(kind="stable")
+        starts, quotas = starts[sorting], quotas[sorting]
+    groups = np.empty(len(order), np.int64)
+    groups[order] = np.repeat(np.arange(count), np.diff(np.append(starts, len(order))))
+    return groups
+
+
+@pytest.mark.parametrize("digits", [0, 1, 15])
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (10, 3), (100, 99), (5000, 7), (5000, 2500), (777, 777)])
+def test_groups_are_those_of_the_slow_twin_ties_included(n: int, count: int, digits: int):
+    features = np.random.default_rng(n).normal(size=(n, 6)).round(digits)
+    groups = np.empty(n, np.int64)
+    group(features, count, groups)
+    np.testing.assert_array_equal(groups, halved(features, count))

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from render.cameras import checked
-from render.keyframes import interpolated
+from render.keyframes import interpolated, timed
 from render.paths import orbit
 from tests.oracles.box_room import room_cameras
 
@@ -57,3 +57,26 @@ def test_interpolation_of_few_cameras_keeps_its_ends(keys: int, n: int):
 def test_there_is_nothing_between_no_cameras():
     with pytest.raises(ValueError, match="at least one camera"):
         interpolated(room_cameras()[:0], 5)
+
+
+def test_equal_legs_are_what_is_interpolated():
+    keys = room_cameras()
+    path, expected = timed(keys, [10] * (len(keys) - 1)), interpolated(keys, 10 * (len(keys) - 1) + 1)
+    torch.testing.assert_close(path.c2w, expected.c2w, atol=1e-6, rtol=0)
+    torch.testing.assert_close(path.K, expected.K)
+
+
+def test_every_leg_goes_the_same_way_at_its_own_pace():
+    keys = room_cameras()[:3]
+    path, slow = timed(keys, [3, 12]), interpolated(keys, 25)
+    torch.testing.assert_close(path.origins[:4], slow.origins[:13:4], atol=1e-6, rtol=0)
+    torch.testing.assert_close(path.c2w[3:], slow.c2w[12:], atol=1e-6, rtol=0)
+    for number, key in ((0, 0), (3, 1), (15, 2)):
+        assert torch.equal(path.c2w[number], keys.c2w[key])
+    assert torch.equal(timed(keys[:1], []).c2w, keys.c2w[:1])
+
+
+@pytest.mark.parametrize("steps", [[], [3], [3, 0], [1, 2, 3]])
+def test_legs_that_do_not_fit_the_keyframes_are_refused(steps: list[int]):
+    with pytest.raises(ValueError, match="a step or more between each two"):
+        timed(room_cameras()[:3], steps)

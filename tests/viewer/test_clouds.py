@@ -1,10 +1,13 @@
 """What viser is given to draw, against scipy's rotations and viser's own test for what it skips."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from reconstruct import levels
 from render.gaussians import Gaussians, sh_from_rgb
 from viewer.clouds import (
     BLUR,
@@ -101,10 +104,38 @@ def test_small_clouds_share_one_and_none_is_lost():
     np.testing.assert_array_equal(np.concatenate([part.centers for part in joined]), cloud.centers)
 
 
-def test_thinning_keeps_the_area_that_is_covered():
-    cloud = cloud_from_gaussians(splats(20_000))
-    few = thinned(cloud, one_in=4)
-    assert len(few) == pytest.approx(len(cloud) / 4, rel=0.05)
-    areas = [np.trace(c.covariances, axis1=1, axis2=2).sum() for c in (few, cloud)]
-    assert areas[0] == pytest.approx(areas[1], rel=0.05)
-    np.testing.assert_array_equal(few.centers, thinned(cloud, one_in=4).centers)
+def test_thinning_merges_as_levels_do():
+    """Flat splats, of which the two ways to say what a splat covers agree, in colours that are bytes."""
+    gaussians = splats(5_000)
+    gaussians.log_scales[:, 0] = -14.0
+    gaussians = dataclasses.replace(
+        gaussians,
+        sh=sh_from_rgb((gaussians.base_rgb * 255).round() / 255),
+        logit_opacities=torch.logit(((gaussians.opacities * 255).round() / 255).clamp(max=254 / 255)),
+    )
+    few = thinned(cloud_from_gaussians(gaussians, torch.linspace(0.0, 1.0, 5_000)), one_in=4)
+    expected = cloud_from_gaussians(levels.thinned(gaussians, 1_250))
+    np.testing.assert_allclose(few.centers, expected.centers, atol=1e-4)
+    widths = [np.trace(cloud.covariances, axis1=1, axis2=2) ** 0.5 for cloud in (few, expected)]
+    np.testing.assert_allclose(*widths, rtol=0.02)
+    assert np.abs(few.rgbs.astype(int) - expected.rgbs).mean() < 1.0
+    assert 0.0 < few.confidence.min() < few.confidence.max() < 1.0
+    np.testing.assert_allclose(np.linalg.norm(few.normals, axis=1), 1.0, atol=1e-5)
+
+
+def test_what_is_thinned_is_the_same_every_time_and_trust_stays_whole():
+    cloud = cloud_from_gaussians(splats(999))
+    few, again = thinned(cloud, one_in=4), thinned(cloud, one_in=4)
+    assert len(few) == 249
+    np.testing.assert_array_equal(few.covariances, again.covariances)
+    assert (few.confidence == 1.0).all(), "what was measured must not look imagined"
+    assert len(thinned(cloud[:1], one_in=4)) == 1
+    assert len(thinned(cloud[:0], one_in=4)) == 0
+    assert thinned(cloud, one_in=1) is cloud
+
+
+def test_two_that_are_far_apart_become_one_that_spans_both():
+    cloud = cloud_from_gaussians(splats(2))
+    (one,) = thinned(cloud, one_in=2).covariances
+    apart = np.linalg.norm(cloud.centers[1] - cloud.centers[0])
+    assert np.linalg.eigvalsh(one)[-1] ** 0.5 > 0.1 * apart

@@ -13,13 +13,13 @@ from render.path_files import save_path
 from tests.viewer.box_room import look
 from viewer.conventions import poses_from_cameras
 from viewer.keyframes import MOST_KEYS, MOST_PICTURES, Drawn, keys_of
-from viewer.path_panel import described
+from viewer.path_panel import clearance, described
 
 POSES = tuple(poses_from_cameras(look(3)))
 
 
 def test_every_keyframe_is_a_picture_of_its_own():
-    drawn = Drawn(keys=POSES, leg_s=0.5, fps=10.0)
+    drawn = Drawn(fps=10.0).through(POSES, leg_s=0.5)
     cameras = drawn.cameras(width=64, height=48)
     assert cameras is not None
     assert drawn.pictures == len(cameras) == 11
@@ -29,9 +29,32 @@ def test_every_keyframe_is_a_picture_of_its_own():
     assert described(drawn) == "3 keyframes, 11 pictures, 1.1 s."
 
 
+def test_every_leg_has_a_time_of_its_own():
+    drawn = Drawn(fps=10.0)
+    for pose, leg in zip(POSES, (9.0, 0.5, 0.7), strict=True):
+        drawn = drawn.with_key(pose, leg_s=leg)
+    assert drawn.legs_s == (0.5, 0.7)
+    drawn = drawn.with_leg(0, 1.2).with_leg(2, 5.0)
+    assert (drawn.legs_s, drawn.pictures) == ((1.2, 0.7), 20)
+    cameras = drawn.cameras(width=64, height=48)
+    assert cameras is not None
+    for number, key in zip((0, 12, 19), POSES, strict=True):
+        np.testing.assert_allclose(cameras.origins[number], key.position, atol=1e-6)
+    assert drawn.without_last().legs_s == (1.2,)
+    assert drawn.without_last().without_last().without_last() == drawn.through((), leg_s=1.0)
+    with pytest.raises(ValueError, match="legs between them"):
+        Drawn(keys=POSES)
+
+
+def test_a_broken_clearance_is_told_by_its_times():
+    assert clearance([]) == ""
+    assert "(1.0 to 1.5 s)" in clearance([(1.0, 1.5)])
+    assert clearance([(1.0, 1.5)] * 5).endswith("1.0 to 1.5 s and 2 more).")
+
+
 def test_the_field_of_view_goes_from_one_key_to_the_next():
     wide = dataclasses.replace(POSES[1], fov=2.0 * POSES[0].fov)
-    cameras = Drawn(keys=(POSES[0], wide), leg_s=1.0, fps=4.0).cameras(width=64, height=48)
+    cameras = Drawn(fps=4.0).through((POSES[0], wide), leg_s=1.0).cameras(width=64, height=48)
     assert cameras is not None
     fovs = [pose.fov for pose in poses_from_cameras(cameras)]
     assert fovs == sorted(fovs)
@@ -42,13 +65,16 @@ def test_nothing_drawn_is_no_path_and_pictures_are_bounded():
     assert Drawn().cameras(width=64, height=48) is None
     assert described(Drawn()) == "No keyframes yet."
     assert Drawn(keys=POSES[:1]).pictures == 1
-    assert Drawn(keys=POSES * 30, leg_s=60.0, fps=120.0).pictures == MOST_PICTURES
+    long = Drawn(fps=120.0).through(POSES * 30, leg_s=60.0)
+    assert 0.99 * MOST_PICTURES < long.pictures <= MOST_PICTURES
+    longest = Drawn(fps=120.0).through(POSES * 30, leg_s=0.1).with_leg(3, 1e6)
+    assert longest.pictures <= MOST_PICTURES + len(longest.keys)
 
 
 def test_no_more_keyframes_than_can_be_told_apart():
-    drawn = Drawn(keys=(POSES[0],) * (MOST_KEYS - 1)).with_key(POSES[1])
+    drawn = Drawn().through((POSES[0],) * (MOST_KEYS - 1), leg_s=1.0).with_key(POSES[1], leg_s=1.0)
     with pytest.raises(ValueError, match="up to 100 keyframes"):
-        drawn.with_key(POSES[2])
+        drawn.with_key(POSES[2], leg_s=1.0)
 
 
 @pytest.mark.parametrize("kind", ["worldgen", "nerfstudio"])

@@ -23,7 +23,7 @@ from render.frames import Frames
 from render.paths import path_named
 from tests.memory.test_world_hostile import contents, seal
 from worldgen.conditions import Known, SceneUnits
-from worldgen.replay import lines, replay
+from worldgen.replay import lines, replay, replay_newest
 from worldgen.rollout import Growth, start
 
 SIZE = 32
@@ -208,6 +208,28 @@ def test_a_forged_pixel_is_found_though_its_checksum_is_right(tmp_path: Path, fr
     chunks, differs = outcome(folder)
     assert chunks == list(range(frame + 1))
     assert differs == f"frame {frame} differs: colour in 1 of {SIZE * SIZE} pixels, by up to 1 of 255"
+
+
+@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("frames", [2, 5])
+def test_the_newest_chunk_alone_comes_out_the_same_unless_it_is_forged(
+    tmp_path: Path, name: str, frames: int
+):
+    folder = grown(tmp_path / "w", STARTS[name](), frames=frames)
+    again = replay_newest(folder, generator_of={"painter": Painter()}.__getitem__)
+    assert (again.chunk.id, again.difference) == (frames - 1, None)
+    forged(folder, frames - 1)
+    again = replay_newest(folder, generator_of={"painter": Painter()}.__getitem__)
+    assert again.difference is not None
+    assert f"frame {frames - 1} differs: colour in 1 of" in again.difference
+
+
+def test_what_was_given_has_no_newest_imagined_chunk(tmp_path: Path):
+    folder = grown(tmp_path / "w", picture(holes=0.0))
+    with World.open(folder, writable=True) as world:
+        world.tree.undo(4)
+    with pytest.raises(WorldError, match="nothing at this head was imagined"):
+        replay_newest(folder, generator_of={"painter": Painter()}.__getitem__)
 
 
 @pytest.mark.parametrize("frame", [0, 3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,6 @@ import tyro
 
 if TYPE_CHECKING:
     from worldgen.generator import RGBDGenerator
-
-RECORDED = re.compile(
-    r"rgbd:(?P<name>.+):[0-9a-f]{16}:(?P<steps>[0-9]{1,2})(/(?P<shift>[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?))?"
-)
-"""How our generator calls itself: its weights, their checksum, steps and shift."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +47,6 @@ class Replay:
 
     def _generator(self, recorded: str) -> RGBDGenerator:
         """The generator that a world calls ``recorded``."""
-        from worldgen.generator import RGBDGenerator
+        from worldgen.cli.recorded import recorded_generator
 
-        parts = RECORDED.fullmatch(recorded)
-        if parts is None:
-            raise ValueError(
-                f"{self.world} was made with {recorded!r:.200}, which replay does not know how to run"
-            )
-        found = []
-        for model in self.model or (parts["name"],):
-            try:
-                generator = RGBDGenerator(model, steps=int(parts["steps"]), shift=float(parts["shift"] or 1))
-            except ValueError as error:
-                raise ValueError(f"{self.world} was made with {recorded}, but {error}") from error
-            if generator.name == recorded:
-                return generator
-            found.append(generator.name)
-        raise ValueError(
-            f"{self.world} was made with {recorded} and cannot be replayed with {' or '.join(found)}; "
-            "name the weights it was made with (--model FILE), or use the version of worldgen that made it"
-        )
+        return recorded_generator(recorded, world=self.world, models=self.model)

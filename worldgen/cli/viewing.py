@@ -52,8 +52,10 @@ class Desk:
         return Abilities(
             grow=self.grow,
             explore=self.explore,
+            wander=self.wander,
             history=History(tree=self._world.tree, scene=self.scene),
             edit=self,
+            replay=self.replay,
             splats=self.splats,
         )
 
@@ -84,6 +86,12 @@ class Desk:
 
         return self._told(explore(self._growth, frames=frames, seed=seed, start=camera))
 
+    def wander(self, camera: Cameras, *, frames: int, seed: int) -> Iterator[Grown]:
+        """Go straight on, and round what is in the way."""
+        from worldgen.explore import wander
+
+        return self._told(wander(self._growth, frames=frames, seed=seed, start=camera))
+
     def remove(self, box: Box) -> str:
         """Take what is known inside a box out of the world."""
         with self._turn:
@@ -106,6 +114,27 @@ class Desk:
             )
             self._at = world.head
         return f"Placed {len(placed):,} points of {mesh.name}."
+
+    def replay(self) -> str:
+        """Imagine the newest frame again, beside the world, and say how it compares."""
+        from worldgen.replay import replay_newest
+
+        with self._turn:
+            replayed = replay_newest(self._world.path, generator_of=self._named)
+        numbers = ", ".join(map(str, replayed.chunk.frame_ids))
+        return (
+            f"Not the same: {replayed.difference}."
+            if replayed.difference
+            else (f"Imagined frame {numbers} again: the same, bit for bit.")
+        )
+
+    def _named(self, recorded: str) -> Generator:
+        """The generator that the world calls ``recorded``; the one at hand, if it is that."""
+        from worldgen.cli.recorded import recorded_generator
+
+        if recorded == self._generator.name:
+            return self._generator
+        return recorded_generator(recorded, world=self._world.path)
 
     def _return_to_head(self) -> None:
         """Rebuild what follows from the head."""

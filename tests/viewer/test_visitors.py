@@ -1,0 +1,96 @@
+"""Visitors who come, go, and do not listen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from tests.viewer.box_room import cast, look, scene_of
+from tests.viewer.sockets import read_until, visiting
+from viewer import Viewer
+from viewer.clouds import Cloud
+from viewer.live import Chunk
+from viewer.world_panel import memory_bytes
+
+PATIENCE_S = 60.0
+
+CHUNKS, SPLATS = 40, 20_000
+"""Each chunk fills a node and is a megabyte and more on the wire: all of them are more than sockets hold."""
+
+
+@pytest.fixture
+def viewer(free_port: int) -> Iterator[Viewer]:
+    scene = scene_of(cast(look(1)))
+    viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=free_port)
+    yield viewer
+    viewer.close()
+
+
+def chunk(viewer: Viewer, seed: int) -> Chunk:
+    random = np.random.default_rng(seed)
+    cloud = Cloud(
+        centers=random.random((SPLATS, 3), dtype=np.float32),
+        covariances=np.tile(np.float32(1e-4) * np.eye(3, dtype=np.float32), (SPLATS, 1, 1)),
+        rgbs=random.integers(0, 256, (SPLATS, 3), dtype=np.uint8),
+        opacities=np.full((SPLATS, 1), 200, dtype=np.uint8),
+        normals=np.tile(np.float32([0.0, 0.0, 1.0]), (SPLATS, 1)),
+        confidence=np.ones(SPLATS, dtype=np.float32),
+    )
+    return Chunk(shots=viewer._stage.shots[:1], cloud=cloud)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def come_and_go(viewer: Viewer, times: int) -> None:
+    for _ in range(times):
+        with visiting(viewer.url) as socket:
+            wait_until(lambda: len(viewer._stage.visitors) == 1)
+            read_until(socket, b"Frames: 1", timeout_s=PATIENCE_S)
+        wait_until(lambda: not viewer._stage.visitors)
+
+
+def test_two_hundred_visits_leave_no_trace_in_memory(viewer: Viewer):
+    come_and_go(viewer, 50)
+    before = memory_bytes()
+    if before is None:
+        pytest.skip("this system does not say how much memory a process has")
+    come_and_go(viewer, 200)
+    grown = (memory_bytes() or 0) - before
+    print(grown / 2**20)
+    assert grown < 8 * 2**20, f"{grown / 2**20:.1f} MiB"
+    assert not viewer._server.get_clients()
+
+
+def seconds_to_see_growth(viewer: Viewer, *, first_seed: int) -> float:
+    """How long it takes a visitor who listens to get many chunks, from the first on."""
+    frames = viewer._stage.layers.frame_count
+    with visiting(viewer.url) as socket:
+        read_until(socket, f"Frames: {frames}".encode(), timeout_s=PATIENCE_S)
+        begun = time.monotonic()
+        for seed in range(first_seed, first_seed + CHUNKS):
+            viewer._stage.add([chunk(viewer, seed)])
+        count = read_until(socket, f"Frames: {frames + CHUNKS}".encode(), timeout_s=PATIENCE_S)
+        assert count > 2**20
+        return time.monotonic() - begun
+
+
+def test_a_visitor_who_never_reads_slows_nobody_else(viewer: Viewer):
+    alone = seconds_to_see_growth(viewer, first_seed=0)
+    with visiting(viewer.url) as deaf:
+        wait_until(lambda: len(viewer._stage.visitors) == 1)
+        together = seconds_to_see_growth(viewer, first_seed=1000)
+        told = viewer._server._websock_server._broadcast_buffer.generator_cursors
+        assert len(told) >= 1, "the deaf one is still there"
+        behind = viewer._server._websock_server._broadcast_buffer.message_counter - min(told.values())
+        assert behind > CHUNKS, "and has not been sent all"
+        deaf.close_timeout = 0.1  # it has megabytes to read before it would hear a farewell
+    assert together < 3.0 * alone + 1.0, f"{together:.1f} s instead of {alone:.1f} s"
