@@ -40,7 +40,7 @@ def write_ply(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     check_writable(gaussians)
     names = [*POSITION, *NORMAL, *DC, *rest_names(gaussians.sh.shape[1]), "opacity", *SCALES, *QUATS]

@@ -69,7 +69,7 @@ def check_writable(gaussians: Gaussians) -> None:
     """Refuse what no format can hold.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     if len(gaussians) == 0:
         raise ValueError(
@@ -81,6 +81,8 @@ def check_writable(gaussians: Gaussians) -> None:
             f"{sum(bad.values())} numbers are NaN or infinite, most of them in "
             f"{max(bad, key=bad.__getitem__)}; remove those splats first"
         )
+    if unturned := int((gaussians.quats.double().norm(dim=1) < SHORTEST).sum()):
+        raise ValueError(f"rotations have length zero in {unturned:,} splats; remove those first")
 
 
 def warn(path: Path, message: str) -> None:
