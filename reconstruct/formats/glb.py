@@ -71,8 +71,8 @@ def write_glb(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or the file
-            would have over 4 GiB.
+        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or the
+            file would have over 4 GiB.
     """
     check_writable(gaussians)
     arrays = _arrays(half_turned(of_unit_length(gaussians)))

@@ -73,8 +73,8 @@ def write_spz(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or a splat
-            is more than 8,388,607 world units from the origin.
+        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or a
+            splat is more than 8,388,607 world units from the origin.
     """
     check_writable(gaussians)
     farthest = float(gaussians.means.detach().abs().max())
