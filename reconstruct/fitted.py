@@ -18,7 +18,7 @@ from torch import Tensor
 from memory.boxes import Box
 from memory.points import Points
 from memory.world import World
-from reconstruct.formats.ply import read_ply, write_ply
+from reconstruct.formats.ply import read_own_ply, write_ply
 from reconstruct.init import gaussians_from_points
 from render.cameras import rays_cam
 from render.frames import Frames
@@ -94,6 +94,6 @@ def splats_of(world: World, points: Points) -> Gaussians:
         return gaussians_from_points(points)
     file = fitted_file(world)
     try:
-        return read_ply(file)
+        return read_own_ply(file)
     except ValueError as error:
         raise ValueError(f"{file} is damaged ({error}); fit the world again, or delete the file") from error

@@ -71,7 +71,7 @@ def write_compressed_ply(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all, neighbours together.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     check_writable(gaussians)
     tables = _packed(gaussians)

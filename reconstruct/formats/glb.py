@@ -26,6 +26,7 @@ from reconstruct.formats.quantised import bytes_of, log_scales_of, logits_of, sc
 from reconstruct.formats.soundness import (
     check_count,
     check_writable,
+    of_unit_length,
     opened,
     sound,
     warn,
@@ -70,10 +71,11 @@ def write_glb(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, a number is NaN or infinite, or the file would have over 4 GiB.
+        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or the
+            file would have over 4 GiB.
     """
     check_writable(gaussians)
-    arrays = _arrays(half_turned(gaussians))
+    arrays = _arrays(half_turned(of_unit_length(gaussians)))
     primitive = {
         "attributes": {name: i for i, name in enumerate(arrays)},
         "mode": POINTS,
@@ -129,9 +131,8 @@ def _arrays(gaussians: Gaussians) -> dict[str, np.ndarray]:
     )
     opacities = np.clip(sigmoid(logits), FAINTEST, 1.0 - FAINTEST)[:, None]
     rgb = gaussians.base_rgb.detach().cpu().double().numpy()
-    linear = np.where(
-        rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
-    )  # glTF's colours are linear
+    # The colours of points are linear in glTF, unlike those of splats.
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return {
         "POSITION": means,
         "COLOR_0": bytes_of(np.concatenate([linear, opacities], axis=1) * 255.0),

@@ -112,7 +112,7 @@ def _zstd(file: BinaryIO, compressed: int, inflated: int, *, size: int) -> bytea
         return taken
     try:
         reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(source)
-        while len(taken) <= size and (piece := reader.read(min(PIECE, size + 1 - len(taken)))):
+        while piece := reader.read(min(PIECE, size + 1 - len(taken))):  # a byte more tells that there is more
             taken += piece
     except zstandard.ZstdError:
         raise ValueError("its compressed data is damaged or no zstd") from None

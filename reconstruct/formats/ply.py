@@ -18,7 +18,15 @@ from torch import Tensor
 
 from reconstruct.formats.atomic import replacing
 from reconstruct.formats.ply_header import Element, columns_of, header, read_elements, read_rows
-from reconstruct.formats.soundness import check_count, check_writable, opened, sound, warn_of_trailing
+from reconstruct.formats.soundness import (
+    check_count,
+    check_writable,
+    of_unit_length,
+    opened,
+    senseless,
+    sound,
+    warn_of_trailing,
+)
 from render.gaussians import Gaussians
 
 POSITION = ["x", "y", "z"]
@@ -32,7 +40,7 @@ def write_ply(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     check_writable(gaussians)
     names = [*POSITION, *NORMAL, *DC, *rest_names(gaussians.sh.shape[1]), "opacity", *SCALES, *QUATS]
@@ -56,6 +64,28 @@ def read_ply(path: Path) -> Gaussians:
         ValueError: if the file is no little-endian splat PLY, is cut short, or holds no splat that makes
             sense.
     """
+    gaussians, trailing = _stored(path)
+    if trailing:
+        warn_of_trailing(path, trailing)
+    return sound(gaussians, path)
+
+
+def read_own_ply(path: Path) -> Gaussians:
+    """Read splats that ``write_ply`` wrote: whatever is odd about them is damage.
+
+    Raises:
+        ValueError: if the file is not as it was written.
+    """
+    gaussians, trailing = _stored(path)
+    infinite, unturned = senseless(gaussians)
+    if trailing or (infinite | unturned).any():
+        odd = int((infinite | unturned).sum())
+        raise ValueError(f"{odd} of its splats make no sense, and {trailing} bytes follow them")
+    return of_unit_length(gaussians)
+
+
+def _stored(path: Path) -> tuple[Gaussians, int]:
+    """Splats as the file has them, and how many bytes follow that are no other table."""
     with opened(path) as file:
         vertex, *others = read_elements(file)
         if vertex.name == "chunk":
@@ -66,10 +96,8 @@ def read_ply(path: Path) -> Gaussians:
         check_count(vertex.count, (len(names) - 11) // 3)
         records = read_rows(file, vertex)
         trailing = os.fstat(file.fileno()).st_size - file.tell()
-    if trailing and not others:
-        warn_of_trailing(path, trailing)
     columns = [torch.from_numpy(np.ascontiguousarray(records[name])).float() for name in names]
-    return sound(_gaussians(torch.stack(columns, dim=1)), path)
+    return _gaussians(torch.stack(columns, dim=1)), 0 if others else trailing
 
 
 def _names(present: tuple[str, ...]) -> list[str]:

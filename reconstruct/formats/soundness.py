@@ -6,6 +6,7 @@ them is saved and told as a warning, what cannot is a ValueError of one sentence
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +69,7 @@ def check_writable(gaussians: Gaussians) -> None:
     """Refuse what no format can hold.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     if len(gaussians) == 0:
         raise ValueError(
@@ -80,6 +81,8 @@ def check_writable(gaussians: Gaussians) -> None:
             f"{sum(bad.values())} numbers are NaN or infinite, most of them in "
             f"{max(bad, key=bad.__getitem__)}; remove those splats first"
         )
+    if unturned := int((gaussians.quats.double().norm(dim=1) < SHORTEST).sum()):
+        raise ValueError(f"rotations have length zero in {unturned:,} splats; remove those first")
 
 
 def warn(path: Path, message: str) -> None:
@@ -98,36 +101,33 @@ def sound(gaussians: Gaussians, path: Path) -> Gaussians:
     Raises:
         ValueError: if nothing is left.
     """
-    finite = torch.ones(len(gaussians), dtype=torch.bool)
-    for name in COLUMNS:
-        finite &= torch.isfinite(getattr(gaussians, name)).reshape(len(gaussians), -1).all(dim=1)
-    length = gaussians.quats.double().norm(dim=1, keepdim=True)
-    turned = (length >= SHORTEST)[:, 0]
-    _tell(finite, turned, path)
-    is_unit = (length - 1).abs() <= UNIT_TOLERANCE
-    unit = torch.where(is_unit, gaussians.quats, (gaussians.quats / length.clamp_min(SHORTEST)).float())
-    whole = Gaussians(
-        means=gaussians.means,
-        quats=unit,
-        log_scales=gaussians.log_scales,
-        logit_opacities=gaussians.logit_opacities,
-        sh=gaussians.sh,
-    )
-    keep = finite & turned
+    infinite, unturned = senseless(gaussians)
+    keep = ~(infinite | unturned)
+    _tell(int(infinite.sum()), int(unturned.sum()), count=len(gaussians), path=path)
+    whole = of_unit_length(gaussians)
     return whole if keep.all() else whole[keep]
 
 
-def _tell(finite: Bool[Tensor, " g"], turned: Bool[Tensor, " g"], path: Path) -> None:
+def senseless(gaussians: Gaussians) -> tuple[Bool[Tensor, " g"], Bool[Tensor, " g"]]:
+    """Splats with numbers that are NaN or infinite, and others whose rotation has length zero."""
+    finite = torch.ones(len(gaussians), dtype=torch.bool)
+    for name in COLUMNS:
+        finite &= torch.isfinite(getattr(gaussians, name)).reshape(len(gaussians), -1).all(dim=1)
+    return ~finite, finite & (gaussians.quats.double().norm(dim=1) < SHORTEST)
+
+
+def of_unit_length(gaussians: Gaussians) -> Gaussians:
+    """The same splats with quaternions of unit length, where they have any."""
+    length = gaussians.quats.double().norm(dim=1, keepdim=True)
+    is_unit = (length - 1).abs() <= UNIT_TOLERANCE
+    unit = (gaussians.quats / length.clamp_min(SHORTEST)).float()  # trainers store them at any length
+    return dataclasses.replace(gaussians, quats=torch.where(is_unit, gaussians.quats, unit))
+
+
+def _tell(infinite: int, unturned: int, *, count: int, path: Path) -> None:
     """Warn of what is left out, or refuse if that is everything."""
-    bad, flat = int((~finite).sum()), int((finite & ~turned).sum())
-    if bad + flat == len(finite):
-        raise ValueError(
-            f"none of its {bad + flat:,} splats makes sense: numbers are NaN or infinite in {bad:,}, "
-            f"rotations have length zero in {flat:,}"
-        )
-    if bad + flat:
-        warn(
-            path,
-            f"{bad + flat:,} of {len(finite):,} splats are left out: numbers are NaN or infinite in {bad:,}, "
-            f"rotations have length zero in {flat:,}",
-        )
+    why = f"numbers are NaN or infinite in {infinite:,}, rotations have length zero in {unturned:,}"
+    if infinite + unturned == count:
+        raise ValueError(f"none of its {count:,} splats makes sense: {why}")
+    if infinite + unturned:
+        warn(path, f"{infinite + unturned:,} of {count:,} splats are left out: {why}")

@@ -31,7 +31,7 @@ def write_splat(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all, the most visible first.
 
     Raises:
-        ValueError: if there are no splats, or a number is NaN or infinite.
+        ValueError: if there are no splats, a number is NaN or infinite, or a rotation has length zero.
     """
     check_writable(gaussians)
     scales = scales_of(gaussians.log_scales.detach().cpu().numpy())

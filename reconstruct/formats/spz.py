@@ -73,11 +73,11 @@ def write_spz(gaussians: Gaussians, path: Path) -> None:
     """Write splats to ``path``, whole or not at all.
 
     Raises:
-        ValueError: if there are no splats, a number is NaN or infinite, or a splat is more than 8,388,607
-            world units from the origin.
+        ValueError: if there are no splats, a number is NaN or infinite, a rotation has length zero, or a
+            splat is more than 8,388,607 world units from the origin.
     """
     check_writable(gaussians)
-    farthest = float(gaussians.means.abs().max())
+    farthest = float(gaussians.means.detach().abs().max())
     if farthest > FARTHEST:
         raise ValueError(
             f"SPZ holds positions up to {FARTHEST:,} units from the origin, but a splat is {farthest:.3g} "

@@ -13,6 +13,7 @@ import torch
 import trimesh
 
 from reconstruct.formats import export_splats, read_ply, write_ply
+from reconstruct.formats.ply import read_own_ply
 from tests.reconstruct.splat_files import FIELDS, assert_identical, assert_sound, told
 
 
@@ -189,6 +190,22 @@ def test_senseless_splats_are_left_out_and_told(tmp_path: Path, make_gaussians, 
     file.write_bytes(header + b"end_header\n" + table.tobytes())
     with pytest.raises(ValueError, match="none of its 6 splats makes sense"):
         read_ply(file)
+
+
+def test_in_files_of_our_own_whatever_is_odd_is_damage(tmp_path: Path, make_gaussians):
+    gaussians, file = make_gaussians(6, degree=1), tmp_path / "a.ply"
+    write_ply(gaussians, file)
+    assert_identical(read_own_ply(file), gaussians)
+    whole = file.read_bytes()
+    for damaged, message in (
+        (whole[:-1], "cut short"),
+        (whole + b"more", "0 of its splats make no sense, and 4 bytes follow"),
+        (whole[:-4] + np.float32(np.nan).tobytes(), "1 of its splats make no sense"),
+        (whole[:-16] + bytes(16), "1 of its splats make no sense"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            read_own_ply(file)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 7.0, 1e30])

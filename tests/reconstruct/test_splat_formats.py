@@ -90,6 +90,10 @@ def assert_close(read: Gaussians, gaussians: Gaussians, precision: Precision) ->
         assert coefficients.numel() == 0 or coefficients.max() <= allowed
 
 
+def vars_of(gaussians: Gaussians) -> list[torch.Tensor]:
+    return [getattr(gaussians, name) for name in FIELDS]
+
+
 @pytest.fixture
 def splats(make_gaussians: Callable[..., Gaussians]) -> Callable[[int], Gaussians]:
     """200 splats of a degree that every format can hold."""
@@ -201,6 +205,16 @@ def test_extremes_are_kept_within_what_a_format_can_hold(tmp_path: Path, splats,
     torch.testing.assert_close(read.means.amax(dim=0), gaussians.means.amax(dim=0), rtol=1e-6, atol=0.01)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_splats_that_are_being_fitted_are_written_as_they_are(tmp_path: Path, splats, ending: str):
+    gaussians, file = splats(1), tmp_path / f"a{ending}"
+    export_splats(gaussians, tmp_path / f"b{ending}")
+    fitted = Gaussians(**{name: getattr(gaussians, name).requires_grad_() for name in FIELDS})
+    export_splats(dataclasses.replace(fitted, quats=fitted.quats * 3.0), file)
+    for read, whole in zip(*(vars_of(read_splats(f)) for f in (file, tmp_path / f"b{ending}")), strict=True):
+        torch.testing.assert_close(read, whole, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("count", [1, 2, 256, 257])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_worlds_of_any_size_and_of_one_place_are_kept(
@@ -225,8 +239,12 @@ def test_what_cannot_be_written_leaves_the_file_from_before(
         getattr(gaussians, name)[3:] = value
         with pytest.raises(ValueError, match=f"NaN or infinite, most of them in {name}"):
             export_splats(gaussians, file)
+    gaussians = splats(1)
+    gaussians.quats[3:] = 0.0
+    with pytest.raises(ValueError, match="length zero in 197 splats"):
+        export_splats(gaussians, file)
     with pytest.raises(ValueError, match="no splats to write"):
-        export_splats(splats(1)[:0], file)
+        export_splats(gaussians[:0], file)
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["the file from before"]
 
 
