@@ -35,6 +35,7 @@ HOSTILE = "<script src=http://bad.example/x.js></script>"
 FIGURES = {
     "known_before",
     "depth_error",
+    "depth_error_worst",
     "revisit_psnr",
     "revisit_ssim",
     "return_psnr",
@@ -129,6 +130,7 @@ def test_every_figure_gets_worse_where_frames_are_spoilt(exact: Report, spoilt: 
     for name in ("return_psnr", "return_psnr_worst", "revisit_psnr"):
         assert figure(spoilt, name) < figure(exact, name) - 5.0, name
     assert figure(spoilt, "revisit_ssim") < figure(exact, "revisit_ssim") - 0.1
+    assert figure(spoilt, "depth_error_worst") > 0.05 > 0.02 > figure(exact, "depth_error_worst")
     assert figure(spoilt, "contrast_drift") < figure(exact, "contrast_drift") - 0.2
     spoilt_frames = slice(FRAMES // 2 + 1, None)
     worse, fine = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 WIDTH, HEIGHT = 560, 210
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 18, 26, 40
 TICKS = 5
 """About how many numbers an axis has."""
 

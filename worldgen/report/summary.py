@@ -123,6 +123,7 @@ class Report:
         return {
             "known_before": _mean([one.known for one in self.frames[1:]]),
             "depth_error": median(depths) if depths else None,
+            "depth_error_worst": max(depths, default=None),
             "revisit_psnr": _mean([one.psnr for one in revisits]),
             "revisit_ssim": _mean(ssims),
             "return_psnr": _mean(returns),
