@@ -3,7 +3,7 @@
 Claims: the first coloured pixel of a world of 20,000 splats, drawn as points, is there 5 s after the page was
 asked for; at two chunks a second each of 200 chunks is on screen a second after it was committed; what the
 server pays for a chunk does not depend on the size of the world. Needs Chromium. Run from the root of the
-repository: ``python -m benchmarks.viewer [--chunks 200]``.
+repository: ``python -m benchmarks.viewer [--chunks 200] [--quality Preview]``.
 
 FIGURES
 """
@@ -25,6 +25,7 @@ from tests.e2e.windows import FLAGS, HEIGHT, WIDTH, chromium, enter, free_port, 
 from tests.viewer.box_room import cast, look, points_of, scene_of
 from tests.viewer.sockets import read_until, visiting
 from viewer import Abilities, Grown, Viewer
+from viewer.look_panel import QUALITIES
 from viewer.stage import prepared
 
 UP = torch.tensor([0.0, -1.0, 0.0])
@@ -89,10 +90,11 @@ class Committing:
             yield Grown(frames=frames, points=points)
 
 
-def seconds_to_screen(browser: Browser, *, chunks: int) -> list[float]:
+def seconds_to_screen(browser: Browser, *, chunks: int, quality: str) -> list[float]:
     """For every chunk, from its commit until a browser has drawn it, or one that came after it."""
     growing = Committing()
     viewer = opened(frames=1, grow=growing)
+    viewer._stage.layers.limit(QUALITIES[quality])
     page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     enter(page, viewer.url, frames=1)
     page.get_by_label("Frames to add").fill(str(chunks))
@@ -142,6 +144,7 @@ def main() -> None:
     """Measure all three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--chunks", type=int, default=200)
+    parser.add_argument("--quality", choices=QUALITIES, default="Full", help="while it grows")
     options = parser.parse_args()
     cost_by_size(steps=8)
     with sync_playwright() as playwright:
@@ -150,7 +153,7 @@ def main() -> None:
         seconds_to_first_pixel(browser)  # the browser's own first page
         firsts = [seconds_to_first_pixel(browser) for _ in range(3)]
         print(f"first coloured pixel: {median(firsts):.1f} s (of 3: {min(firsts):.1f} to {max(firsts):.1f})")
-        waits = np.array(seconds_to_screen(browser, chunks=options.chunks))
+        waits = np.array(seconds_to_screen(browser, chunks=options.chunks, quality=options.quality))
         browser.close()
     print(
         f"{len(waits)} chunks on screen after {np.median(waits):.2f} s, 95 % within "
