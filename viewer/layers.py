@@ -12,7 +12,14 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from viser import CameraFrustumHandle, FrameHandle, GaussianSplatHandle, SceneNodePointerEvent, ViserServer
+from viser import (
+    CameraFrustumHandle,
+    FrameHandle,
+    GaussianSplatHandle,
+    PointCloudHandle,
+    SceneNodePointerEvent,
+    ViserServer,
+)
 
 from memory.boxes import Box
 from viewer.clouds import (
@@ -69,6 +76,7 @@ class Layers:
             name: server.scene.add_frame(f"/{name}", show_axes=False, visible=name == "splats")
             for name in ("splats", "points", "cameras")
         }
+        self._shown: set[LayerName] = {"splats"}
         self._clouds: list[Cloud] = []
         self._drawn: list[Cloud] = []
         self._kept_one_in = self._drawn_one_in = 1
@@ -76,6 +84,7 @@ class Layers:
         self._paint: Paint = "Colours"
         self._place = np.zeros(3)
         self._splats: list[GaussianSplatHandle] = []
+        self._points: list[PointCloudHandle] = []
         self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
         self._cameras: dict[int, CameraFrustumHandle] = {}
         self._camera_stride = 1
@@ -115,8 +124,14 @@ class Layers:
         return np.concatenate(centers), np.concatenate(rgbs)
 
     def switch(self, name: LayerName, *, visible: bool) -> None:
-        """Show or hide one layer in every browser."""
-        self._roots[name].visible = visible
+        """Show or hide one layer in every browser; splats and points that are hidden are not sent either."""
+        with self._lock, self._server.atomic():
+            self._roots[name].visible = visible
+            (self._shown.add if visible else self._shown.discard)(name)
+            if name != "cameras":
+                _keep_first(self._splats if name == "splats" else self._points, 0)
+                for index in range(len(self._drawn) if visible else 0):
+                    (self._draw_splats if name == "splats" else self._draw_points)(index)
 
     def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
         """Put chunks into the scene, all at once."""
@@ -150,8 +165,7 @@ class Layers:
         with self._lock, self._server.atomic():
             self._paint, self._place = paint, place
             for index in range(len(self._drawn)):
-                self._draw_splats(index)
-                self._draw_points(index)
+                self._draw(index)
 
     def keep_in_sight(self, places: Float[np.ndarray, "n 3"]) -> None:
         """Widen splats that would vanish for a visitor far outside, and narrow them when all are back."""
@@ -163,7 +177,7 @@ class Layers:
             if reach != self._reach:
                 self._reach = reach
                 with self._server.atomic():
-                    for index in range(len(self._clouds)):
+                    for index in range(len(self._clouds) if "splats" in self._shown else 0):
                         self._draw_splats(index)
 
     def _add_clouds(self, clouds: list[Cloud]) -> None:
@@ -182,12 +196,16 @@ class Layers:
         for index in range(first, len(self._clouds)):
             low, high = np.quantile(self._clouds[index].centers, (0.01, 0.99), axis=0)
             self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
+            self._draw(index)
+        for nodes in (self._splats, self._points):
+            _keep_first(nodes, len(self._clouds))
+
+    def _draw(self, index: int) -> None:
+        """Send one cloud, as whatever is looked at."""
+        if "splats" in self._shown:
             self._draw_splats(index)
+        if "points" in self._shown:
             self._draw_points(index)
-        for surplus in range(len(self._clouds), len(self._splats)):
-            self._splats[surplus].remove()
-            self._server.scene.remove_by_name(f"/points/{surplus:04d}")
-        del self._splats[len(self._clouds) :]
 
     def _draw_splats(self, index: int) -> None:
         """Send one cloud. A node keeps its name, so that it changes without a flicker."""
@@ -209,7 +227,7 @@ class Layers:
 
     def _draw_points(self, index: int) -> None:
         cloud = self._drawn[index]
-        self._server.scene.add_point_cloud(
+        node = self._server.scene.add_point_cloud(
             f"/points/{index:04d}",
             points=cloud.centers,
             colors=self._colours(cloud),
@@ -218,6 +236,7 @@ class Layers:
             point_shading="flat",
             precision="float32",  # 16 bits would move points by a pixel a few units from the origin
         )
+        self._points[index:] = [node, *self._points[index + 1 :]]
 
     def _colours(self, cloud: Cloud) -> UInt8[np.ndarray, "g 3"]:
         return painted(cloud, self._paint, place=self._place, scale=self._scale)
@@ -247,6 +266,13 @@ class Layers:
 
     def _clicked(self, number: int) -> Callable[[SceneNodePointerEvent[CameraFrustumHandle]], None]:
         return lambda event: self._on_camera(event.client_id, number)
+
+
+def _keep_first(nodes: list[GaussianSplatHandle] | list[PointCloudHandle], count: int) -> None:
+    """Take all but so many out of the scene."""
+    for node in nodes[count:]:
+        node.remove()
+    del nodes[count:]
 
 
 def thumbnail(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "ht wt 3"]:

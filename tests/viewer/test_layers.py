@@ -138,3 +138,21 @@ def test_what_lies_in_a_box_is_counted(layers: Layers):
     layers.add([cloud], [], is_new=False)
     inside = (cloud.centers <= 0.5).all(axis=1).sum()
     assert layers.count_within(Box(low=(-1.0, -1.0, -1.0), high=(0.5, 0.5, 0.5))) == inside > 0
+
+
+def test_what_is_hidden_is_not_sent_and_comes_back_as_it_is_by_then(layers: Layers):
+    layers.add([specks(NODE_SPLATS)], [], is_new=False)
+    assert (len(layers._splats), len(layers._points)) == (1, 0)
+    layers.switch("splats", visible=False)
+    layers.switch("points", visible=True)
+    layers.add([specks(NODE_SPLATS, seed=1), specks(5, seed=2)], [], is_new=True)
+    assert len(layers._splats) == 0
+    assert [len(node.points) for node in layers._points] == [NODE_SPLATS, NODE_SPLATS, 5]
+    layers.keep_in_sight(np.array([[0.5, 0.5, 20 * LEAST_REACH]]))
+    layers.switch("splats", visible=True)
+    assert sizes(layers) == [NODE_SPLATS, NODE_SPLATS, 5]
+    assert layers._splats[0].covariances[:, 0, 0].mean() > 100 * 1e-6 / layers._unit**2, "and as wide"
+    layers.replace([specks(7)], [])
+    assert (sizes(layers), len(layers._points)) == ([7], 1)
+    layers.switch("points", visible=False)
+    assert len(layers._points) == 0
