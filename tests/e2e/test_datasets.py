@@ -157,6 +157,7 @@ def test_a_full_disk_holds_no_dataset(walked: Callable[[int], Path], tmp_path: P
             assert_one_sentence(done, status=1, about="room on the disk")
             assert str(disk / "set") in done.stderr
             assert list(disk.iterdir()) == [ballast]
+            ballast.unlink()
 
 
 @pytest.mark.parametrize("leave", [0, 60, 100])
