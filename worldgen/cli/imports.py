@@ -58,22 +58,25 @@ class Import:
         from memory.world import World
         from reconstruct.formats.rgbd import read_recording
         from worldgen.cli.growing import generator_named, tell
-        from worldgen.recorded import begin_recorded, scene_of
 
         if not 1 <= self.frames <= MAX_FRAMES:
             raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {self.frames}")
-        if not self.resume:
+        if self.resume:
+            World.open(self.out).close()
+        else:
             World.free_place(self.out)
         recording = read_recording(
             self.src, most=self.frames, intrinsics=self.intrinsics, units_per_metre=self.depth_units
         )
-        names = [view.file.relative_to(self.src).as_posix() for view in recording.views]
         generator = generator_named(self.model, steps=1)
         frames = self._read(recording, size=generator.size)
-        if not self.resume:
-            info = scene_of(frames, units=recording.units, up=recording.up)
-            begin_recorded(self.out, info, frames, names=names, generator=generator)
-        self._give(frames, names, generator)
+        try:
+            self._keep(recording, frames, generator)
+        except KeyboardInterrupt as stop:
+            if self.out.exists():
+                rest = "the same command with --resume brings the rest"
+                stop.args = (f"interrupted; what is in {self.out} stays; {rest}",)
+            raise
         tell(self.out)
         return 0
 
@@ -89,24 +92,22 @@ class Import:
                 progress.step()
         return concatenated(frames)
 
-    def _give(self, frames: Frames, names: list[str], generator: RGBDGenerator) -> None:
+    def _keep(self, recording: Recording, frames: Frames, generator: RGBDGenerator) -> None:
         """Commit what is not there yet, behind a bar."""
         from memory.world import World
         from worldgen.cli.progress import bar
-        from worldgen.recorded import give_rest
+        from worldgen.recorded import begin_recorded, give_rest, scene_of
         from worldgen.rollout import Growth
 
-        try:
-            with (
-                World.open(self.out, writable=True) as world,
-                bar(f"importing {self.src.name}", total=len(frames)) as progress,
-            ):
-                growth = Growth(world, generator)
-                progress.to(len(world.frame_ids()))
-                for _ in give_rest(growth, frames, names=names):
-                    progress.step(f"{len(growth.cache):,} points")
-        except KeyboardInterrupt as stop:
-            stop.args = (
-                f"interrupted; what is in {self.out} stays; the same command with --resume brings the rest",
-            )
-            raise
+        names = [view.file.relative_to(self.src).as_posix() for view in recording.views]
+        if not self.resume:
+            info = scene_of(frames, units=recording.units, up=recording.up)
+            begin_recorded(self.out, info, frames, names=names, generator=generator)
+        with (
+            World.open(self.out, writable=True) as world,
+            bar(f"importing {self.src.name}", total=len(frames)) as progress,
+        ):
+            growth = Growth(world, generator)
+            progress.to(len(world.frame_ids()))
+            for _ in give_rest(growth, frames, names=names):
+                progress.step(f"{len(growth.cache):,} points")
