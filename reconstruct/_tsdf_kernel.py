@@ -160,7 +160,7 @@ def _integrate_block(b, n, blocks, columns, pictures, camera, lengths):
             + normals[n, i, j, 1] * (y - (i + 0.5 - cy) / fy * depth)
             + normals[n, i, j, 2] * (z - depth)
         )
-        if distance < -far or depth - z < -0.75 * far:
+        if depth - z < -far:
             continue
         if distance > near:
             if frees[n, i, j]:
@@ -168,7 +168,7 @@ def _integrate_block(b, n, blocks, columns, pictures, camera, lengths):
                 weights[b, row] += weight
             continue
         if distance < 0.0:
-            weight *= 1.0 + distance / far  # what lies behind a surface is known less and less
+            weight *= max(1.0 + distance / far, 0.0)  # what lies behind a surface is known less and less
         distances[b, row] += weight * distance / voxel
         weights[b, row] += weight
         for k in range(3):

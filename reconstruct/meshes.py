@@ -133,15 +133,15 @@ def stood(
     corners = mesh.corners.reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
     foot = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
-    world_from_mesh = scale * _axes(np.array(up, dtype=np.float64), math.radians(yaw_deg))
+    world_from_mesh = scale * axes_standing(np.array(up, dtype=np.float64), math.radians(yaw_deg))
     parts = tuple(
         replace(part, corners=(part.corners - foot) @ world_from_mesh.T + np.array(at)) for part in mesh.parts
     )
     return Mesh(parts=parts)
 
 
-def _axes(up: Float64[np.ndarray, " 3"], yaw: float) -> Float64[np.ndarray, "3 3"]:
-    """What the mesh's x, y and z become in the world, as columns."""
+def axes_standing(up: Float64[np.ndarray, " 3"], yaw: float) -> Float64[np.ndarray, "3 3"]:
+    """What x, y and z of a mesh that stands in a world become there, as columns; ``yaw`` in radians."""
     up = up / np.linalg.norm(up)
     front = np.array([0.0, 0.0, -1.0]) if abs(up[2]) < 0.99 else np.array([0.0, 1.0, 0.0])
     front = front - up * (front @ up)

@@ -8,11 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Float64, Int32, UInt8
 
 from reconstruct._cell_kernel import ABSENT, number_vertices, write_faces, write_vertices
 from reconstruct._cell_table import EDGES, cell_table
 from reconstruct.tsdf import Field, keys_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texture:
+    """A picture that lies on triangles."""
+
+    uv: Float32[np.ndarray, "v 2"]
+    """Place of each vertex in the picture, in [0, 1]: from the left, and from the top."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    """As displays show it (sRGB)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +38,9 @@ class Surface:
 
     rgb: Float32[np.ndarray, "v 3"]
     """Colour of each vertex as displays show it (sRGB), in [0, 1]."""
+
+    texture: Texture | None = None
+    """Shown in place of the colours, if there is one."""
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -48,6 +62,18 @@ def surface_of(field: Field) -> Surface:
     write_vertices(field.blocks, means, field.colours, neighbours, ids, places, rgb)
     vertices = (places * field.voxel).astype(np.float32)
     return Surface(vertices=vertices, faces=faces, rgb=rgb.clip(0.0, 1.0))
+
+
+def vertex_normals(surface: Surface) -> Float64[np.ndarray, "v 3"]:
+    """Unit normals, means over the faces around a vertex that weigh each by its area."""
+    corners = surface.vertices.astype(np.float64)[surface.faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    count, places = len(surface.vertices), surface.faces.reshape(-1)
+    sums = [np.bincount(places, np.repeat(across[:, k], 3), count) for k in range(3)]
+    total = np.stack(sums, axis=1)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    upright = np.array([0.0, 0.0, 1.0])  # of what has no area any direction is as good
+    return np.where(length > 1e-30, total / np.maximum(length, 1e-30), upright)
 
 
 def _neighbours(blocks: Int32[np.ndarray, "b 3"]) -> Int32[np.ndarray, "b 8"]:

@@ -25,16 +25,16 @@ from render.frames import Frames
 from render.geometry import incidence, normals_of_points
 from render.splats import available_threads
 
-FRONT, BEHIND = 4.0, 3.0
+FRONT, BEHIND = 4.0, 2.5
 """Voxels before and behind a surface within which distances count; pixels where those are larger than voxels."""
 
 CARVES = 0.7
 """Confidence above which a pixel also says that the space before what it shows is free."""
 
-FOOTPRINTS = 1.0
+FOOTPRINTS = 1.5
 """Size of a voxel in pixels at a typical depth, where it is not given."""
 
-FAR = 8.0
+FAR = 5.0
 """Nothing further away than so many typical depths is fused, where no limit is given: sky and backdrops."""
 
 NEAREST = 0.25

@@ -1,6 +1,6 @@
 """Atomic: a file on disk is either whole or absent.
 
-Room: reconstruct; only the formats beside it import this. A reader never meets half a file under
+Room: reconstruct; only modules that write files import this. A reader never meets half a file under
 the final name, and a crash leaves no file behind.
 """
 
