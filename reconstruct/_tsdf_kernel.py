@@ -19,6 +19,9 @@ SIDE = 8
 LIMIT = 1 << 20
 """Blocks lie less than so many sides from the origin along every axis: a key has 21 bits an axis."""
 
+ASLANT = 3.0
+"""What lies behind a surface is seen this much further along a ray that meets it aslant."""
+
 FREE = np.int64(-1)
 """Key of an empty place in the hash table."""
 
@@ -160,7 +163,7 @@ def _integrate_block(b, n, blocks, columns, pictures, camera, lengths):
             + normals[n, i, j, 1] * (y - (i + 0.5 - cy) / fy * depth)
             + normals[n, i, j, 2] * (z - depth)
         )
-        if depth - z < -far:
+        if distance < -far or depth - z < -ASLANT * far:
             continue
         if distance > near:
             if frees[n, i, j]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from reconstruct._tsdf_kernel import FREE, LIMIT, OUTSIDE, SIDE, claim_blocks, integrate
 from render.cameras import unproject
 from render.frames import Frames
-from render.geometry import incidence, normals_of_points
+from render.geometry import MIN_INCIDENCE, incidence, normals_of_points
 from render.splats import available_threads
 
 FRONT, BEHIND = 4.0, 2.5
@@ -223,7 +223,8 @@ def _pictures(frames: Frames, scale: _Scale) -> tuple[Float[np.ndarray, "n h w *
     points = unproject(depth, frames.cameras)
     normal = normals_of_points(points, depth, frames.cameras, valid=shown)
     closeness = (scale.depth / depth.clamp_min(NEAREST * scale.depth)).square()
-    weight = frames.confidence * incidence(normal, points, frames.cameras).clamp_min(0.0) * closeness
+    facing = incidence(normal, points, frames.cameras)
+    weight = frames.confidence * facing.masked_fill(facing < MIN_INCIDENCE, 0.0) * closeness
     in_camera = normal @ frames.cameras.c2w[:, None, :3, :3]
     return (
         depth[..., 0].float().numpy(),
