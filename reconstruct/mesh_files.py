@@ -92,8 +92,11 @@ def mesh_ending(path: Path) -> str:
 
 
 def _ply(surface: Surface) -> bytes:
-    vertices = np.empty(len(surface.vertices), [("at", "<f4", 3), ("rgb", "u1", 3)])
-    vertices["at"], vertices["rgb"] = surface.vertices, _bytes(surface.rgb)
+    colours = () if surface.rgb is None else ("red", "green", "blue")
+    vertices = np.empty(len(surface.vertices), [("at", "<f4", 3), ("rgb", "u1", len(colours))])
+    vertices["at"] = surface.vertices
+    if surface.rgb is not None:
+        vertices["rgb"] = np.rint(surface.rgb * 255.0).astype(np.uint8)
     faces = np.empty(len(surface), [("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, surface.faces
     lines = [
@@ -101,7 +104,7 @@ def _ply(surface: Surface) -> bytes:
         "format binary_little_endian 1.0",
         f"element vertex {len(vertices)}",
         *(f"property float {name}" for name in "xyz"),
-        *(f"property uchar {name}" for name in ("red", "green", "blue")),
+        *(f"property uchar {name}" for name in colours),
         f"element face {len(faces)}",
         "property list uchar int vertex_indices",
         "end_header\n",
@@ -111,8 +114,9 @@ def _ply(surface: Surface) -> bytes:
 
 def _obj(surface: Surface) -> bytes:
     """Colours follow places, as most programs that read OBJ understand."""
-    rows = np.concatenate([surface.vertices, surface.rgb], axis=1).tolist()
-    lines = ["v {:.7g} {:.7g} {:.7g} {:.4f} {:.4f} {:.4f}".format(*row) for row in rows]
+    line = "v {:.7g} {:.7g} {:.7g}" + ("" if surface.rgb is None else " {:.4f} {:.4f} {:.4f}")
+    columns = [surface.vertices] if surface.rgb is None else [surface.vertices, surface.rgb]
+    lines = [line.format(*row) for row in np.concatenate(columns, axis=1).tolist()]
     lines += ["f {} {} {}".format(*face) for face in (surface.faces + 1).tolist()]
     return ("\n".join(lines) + "\n").encode()
 
@@ -136,11 +140,11 @@ def _glb(surface: Surface) -> bytes:
         "NORMAL": _column(gltf, parts, vertex_normals(surface).astype("<f4"), FLOAT),
     }
     material: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    if surface.texture is None:
+    if surface.texture is None and surface.rgb is not None:
         light = np.concatenate([_linear(surface.rgb), np.ones((len(vertices), 1))], axis=1)
         colours = np.rint(light * 65535.0).astype("<u2")
         attributes["COLOR_0"] = _column(gltf, parts, colours, UINT16, normalized=True)
-    else:
+    if surface.texture is not None:
         attributes["TEXCOORD_0"] = _column(gltf, parts, surface.texture.uv.astype("<f4"), FLOAT)
         view = _view(gltf, parts, _png(surface.texture.image))
         gltf["images"] = [{"bufferView": view, "mimeType": "image/png"}]
@@ -194,10 +198,6 @@ def _linear(rgb: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
     """Light from what displays show: vertex colours of glTF are linear."""
     values = rgb.astype(np.float64)
     return np.where(values <= 12.92 * SMALLEST_LINEAR, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _bytes(rgb: Float[np.ndarray, "v 3"]) -> UInt8[np.ndarray, "v 3"]:
-    return np.rint(rgb * 255.0).astype(np.uint8)
 
 
 MESH_WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".obj": _obj, ".ply": _ply}

@@ -36,8 +36,8 @@ class Surface:
     faces: Int32[np.ndarray, "f 3"]
     """Counter-clockwise as seen from the side that was seen."""
 
-    rgb: Float32[np.ndarray, "v 3"]
-    """Colour of each vertex as displays show it (sRGB), in [0, 1]."""
+    rgb: Float32[np.ndarray, "v 3"] | None
+    """Colour of each vertex as displays show it (sRGB), in [0, 1]; ``None`` for a shape without colours."""
 
     texture: Texture | None = None
     """Shown in place of the colours, if there is one."""

@@ -48,8 +48,11 @@ def decimated(surface: Surface, most: int) -> Surface:
         return surface
     vertices, faces = fast_simplification.simplify(surface.vertices, surface.faces, target_count=most)
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
-    _, nearest = cKDTree(surface.vertices).query(vertices)
-    return _only(Surface(vertices=vertices, faces=faces, rgb=surface.rgb[nearest]), _has_area(vertices, faces))
+    rgb = surface.rgb
+    if rgb is not None:
+        _, nearest = cKDTree(surface.vertices).query(vertices)
+        rgb = rgb[nearest]
+    return _only(Surface(vertices=vertices, faces=faces, rgb=rgb), _has_area(vertices, faces))
 
 
 def _has_area(vertices: np.ndarray, faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray, " f"]:
@@ -64,4 +67,5 @@ def _only(surface: Surface, kept: Bool[np.ndarray, " f"]) -> Surface:
     used = np.zeros(len(surface.vertices), bool)
     used[faces] = True
     number = np.cumsum(used) - 1
-    return Surface(vertices=surface.vertices[used], faces=number[faces].astype(np.int32), rgb=surface.rgb[used])
+    rgb = None if surface.rgb is None else surface.rgb[used]
+    return Surface(vertices=surface.vertices[used], faces=number[faces].astype(np.int32), rgb=rgb)

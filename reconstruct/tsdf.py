@@ -16,16 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Shaped
 from torch import Tensor
 
 from reconstruct._tsdf_kernel import FREE, LIMIT, OUTSIDE, SIDE, claim_blocks, integrate
-from render.cameras import unproject
+from render.cameras import Cameras, unproject
 from render.frames import Frames
 from render.geometry import MIN_INCIDENCE, incidence, normals_of_points
 from render.splats import available_threads
 
-FRONT, BEHIND = 4.0, 2.5
+FRONT, BEHIND = 4.0, 1.8
 """Voxels before and behind a surface within which distances count; pixels where those are larger than voxels."""
 
 CARVES = 0.7
@@ -77,6 +77,9 @@ class Field:
     voxel: float
     """Distance between lattice points, world units."""
 
+    depth: float
+    """How far what the frames show typically is, world units."""
+
     blocks: Int32[np.ndarray, "b 3"]
     """Lattice point (x, y, z) of a block lies at ``(8 block + (x, y, z)) * voxel``."""
 
@@ -127,13 +130,14 @@ def fuse(batches: Iterable[Frames], settings: Fusion, *, threads: int | None = N
     rows = (len(blocks), SIDE**3)
     field = Field(
         voxel=voxel,
+        depth=scale.depth,
         blocks=blocks,
         distances=np.zeros(rows, np.float32),
         weights=np.zeros(rows, np.float32),
         colours=np.zeros((*rows, 4), np.float32),
     )
     for frames in batches:
-        _add(field, frames, scale, threads=available_threads() if threads is None else threads)
+        _add(field, frames, threads=available_threads() if threads is None else threads)
     return field
 
 
@@ -200,12 +204,9 @@ def _unpacked(keys: Int64[np.ndarray, " b"]) -> Int32[np.ndarray, "b 3"]:
     return np.stack([(keys >> shift & ones) - LIMIT for shift in (0, 21, 42)], axis=1).astype(np.int32)
 
 
-def _add(field: Field, frames: Frames, scale: _Scale, *, threads: int) -> None:
+def _add(field: Field, frames: Frames, *, threads: int) -> None:
     """Add a batch of frames to a field, in place."""
-    pictures = _pictures(frames, scale)
-    cameras = frames.cameras
-    lens = torch.stack([cameras.K[:, r, c] for r, c in ((0, 0), (1, 1), (0, 2), (1, 2))], dim=1)
-    views = cameras.w2c.double().numpy(), lens.double().numpy()
+    pictures, views = pictures_of(frames, field.depth), views_of(frames.cameras)
     columns = field.distances, field.weights, field.colours
 
     def job(start: int) -> None:
@@ -216,18 +217,27 @@ def _add(field: Field, frames: Frames, scale: _Scale, *, threads: int) -> None:
         list(pool.map(job, range(0, len(field), JOB_BLOCKS)))
 
 
-def _pictures(frames: Frames, scale: _Scale) -> tuple[Float[np.ndarray, "n h w *"] | Bool, ...]:
-    """What the kernel reads of frames: depth, normals, weight, colour, and whether the way there is free."""
+def views_of(cameras: Cameras) -> tuple[Float64[np.ndarray, "n 4 4"], Float64[np.ndarray, "n 4"]]:
+    """What kernels read of cameras: ``w2c``, and fx, fy, cx, cy."""
+    lens = torch.stack([cameras.K[:, r, c] for r, c in ((0, 0), (1, 1), (0, 2), (1, 2))], dim=1)
+    return cameras.w2c.double().numpy(), lens.double().numpy()
+
+
+def pictures_of(frames: Frames, depth: float) -> tuple[Shaped[np.ndarray, "n h w *c"], ...]:
+    """What kernels read of frames: z-depth, normals in camera axes, weight, colour, and who carves.
+
+    ``depth`` is where closeness counts 1; the weight is 0 where nothing is known, or seen too much aslant.
+    """
     shown = known(frames)
-    depth = frames.depth.masked_fill(~shown, 0.0)
-    points = unproject(depth, frames.cameras)
-    normal = normals_of_points(points, depth, frames.cameras, valid=shown)
-    closeness = (scale.depth / depth.clamp_min(NEAREST * scale.depth)).square()
+    z = frames.depth.masked_fill(~shown, 0.0)
+    points = unproject(z, frames.cameras)
+    normal = normals_of_points(points, z, frames.cameras, valid=shown)
     facing = incidence(normal, points, frames.cameras)
+    closeness = (depth / z.clamp_min(NEAREST * depth)).square()
     weight = frames.confidence * facing.masked_fill(facing < MIN_INCIDENCE, 0.0) * closeness
     in_camera = normal @ frames.cameras.c2w[:, None, :3, :3]
     return (
-        depth[..., 0].float().numpy(),
+        z[..., 0].float().numpy(),
         in_camera.float().numpy(),
         weight.masked_fill(~shown, 0.0)[..., 0].float().numpy(),
         frames.rgb.float().numpy(),
