@@ -14,6 +14,9 @@ from scipy.spatial import cKDTree
 
 from reconstruct.surface import Surface
 
+FEWEST = 4
+"""Of a tetrahedron."""
+
 LEAST_FACES = 50
 LEAST_SHARE = 0.001
 """A piece with fewer faces, or a smaller share of all, is an island of noise and not a thing."""
@@ -40,10 +43,9 @@ def decimated(surface: Surface, most: int) -> Surface:
     Colours are those of the nearest vertices there were.
 
     Raises:
-        ValueError: if ``most`` is not positive.
+        ValueError: if ``most`` is less than ``FEWEST``.
     """
-    if most < 4:
-        raise ValueError(f"a mesh is left with at least 4 faces, got {most}")
+    check_faces(most)
     if len(surface) <= most:
         return surface
     vertices, faces = fast_simplification.simplify(surface.vertices, surface.faces, target_count=most)
@@ -53,6 +55,12 @@ def decimated(surface: Surface, most: int) -> Surface:
         _, nearest = cKDTree(surface.vertices).query(vertices)
         rgb = rgb[nearest]
     return _only(Surface(vertices=vertices, faces=faces, rgb=rgb), _has_area(vertices, faces))
+
+
+def check_faces(most: int) -> None:
+    """Refuse numbers of faces that no body can have."""
+    if most < FEWEST:
+        raise ValueError(f"a mesh is left with {FEWEST} faces or more, got {most}")
 
 
 def _has_area(vertices: np.ndarray, faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray, " f"]:

@@ -25,7 +25,7 @@ from render.frames import Frames
 from render.geometry import MIN_INCIDENCE, incidence, normals_of_points
 from render.splats import available_threads
 
-FRONT, BEHIND = 4.0, 1.8
+FRONT, BEHIND = 4.0, 2.2
 """Voxels before and behind a surface within which distances count; pixels where those are larger than voxels."""
 
 CARVES = 0.7
