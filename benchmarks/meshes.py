@@ -1,10 +1,20 @@
-"""How true meshes are to the worlds that they were made of, and how long they take."""
+"""How true meshes are to the worlds that they were made of, and how long they take.
+
+Claim: of a walk of 100 exact frames of 128x128 through a procedural world a mesh is made in less than 30 s on
+two cores. Run from the root of the repository: ``python -m benchmarks.meshes [--worlds 3] [--noise 0]``.
+*Off*: mean distance of places on the mesh from the true surface, exact; *missed*: mean distance of the true
+surface that the cameras see, up to the depth limit, from the mesh. *Precision* and *recall*: shares that are
+within 5 cm; *F*: their harmonic mean. Voxels are those that the frames give. Chamfer distance is the mean of
+off and missed.
+
+TABLE
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,9 +23,10 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from reconstruct.surface import Surface, surface_of
+from reconstruct.tidy import without_islands
 from reconstruct.tsdf import FAR, Fusion, fuse
 from render.cameras import resized, unproject
-from render.frames import Frames, median_depth
+from render.frames import Frames
 from worldgen.worlds import Scene, clearance, random_scene, random_walk_cameras, render
 
 FRAMES, SIZE = 100, 128
@@ -41,14 +52,18 @@ def seen_points(scene: Scene, frames: Frames, *, limit: float) -> Float[np.ndarr
     """True surface points that the frames' cameras see, evenly spread, no further away than ``limit``."""
     side = FINER * frames.cameras.width
     cameras = resized(frames.cameras, width=side, height=side)
-    kept = np.empty((0, 3))
+    found = []
     for i in range(len(cameras)):
         shown = render(scene, cameras[[i]], smooth=False, threads=2)
-        points = unproject(shown.depth, shown.cameras)[(shown.depth < limit)[..., 0]].double().numpy()
-        points = np.concatenate([kept, points])
-        _, first = np.unique(np.floor(points / GRID).astype(np.int64), axis=0, return_index=True)
-        kept = points[np.sort(first)]
-    return kept
+        found.append(thinned(unproject(shown.depth, shown.cameras)[(shown.depth < limit)[..., 0]].double().numpy()))
+    return thinned(np.concatenate(found))
+
+
+def thinned(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "q 3"]:
+    """One point in every cube that holds any."""
+    x, y, z = np.floor(points / GRID).astype(np.int64).T
+    _, first = np.unique((x << 42) + (y << 21) + z, return_index=True)
+    return points[np.sort(first)]
 
 
 def judged(surface: Surface, scene: Scene, truth: Float[np.ndarray, "p 3"]) -> tuple[float, ...]:
@@ -60,3 +75,43 @@ def judged(surface: Surface, scene: Scene, truth: Float[np.ndarray, "p 3"]) -> t
     precision, recall = (to_truth < NEAR).mean(), (from_truth < NEAR).mean()
     f_score = 2 * precision * recall / (precision + recall)
     return (*(100 * x for x in (to_truth.mean(), from_truth.mean(), precision, recall, f_score)),)
+
+
+def disturbed(frames: Frames, noise: float, seed: int) -> Frames:
+    """Frames whose depths are off by a factor each, ``1 + noise`` typically, as imagined depths are."""
+    factors = 1.0 + noise * torch.randn(len(frames), 1, 1, 1, generator=torch.Generator().manual_seed(seed))
+    return dataclasses.replace(frames, depth=frames.depth * factors)
+
+
+def line(seed: int, noise: float) -> str:
+    """What became of one world."""
+    scene, exact = walk(seed)
+    frames = disturbed(exact, noise, seed)
+    began = time.perf_counter()
+    field = fuse([frames], Fusion())
+    fused = time.perf_counter()
+    surface = without_islands(surface_of(field))
+    done = time.perf_counter()
+    truth = seen_points(scene, exact, limit=FAR * field.depth)
+    off, missed, precision, recall, f_score = judged(surface, scene, truth)
+    return (
+        f"{seed:5} {100 * field.voxel:7.1f} cm {len(surface):9,} {fused - began:6.1f} s {done - fused:6.1f} s "
+        f"{off:6.2f} cm {missed:6.2f} cm {precision:9.1f}% {recall:6.1f}% {f_score:6.1f}%"
+    )
+
+
+def main() -> None:
+    """Print the table that the docstring keeps."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--worlds", type=int, default=3)
+    parser.add_argument("--noise", type=float, default=0.0, help="typical relative error of a frame's depth")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    surface_of(fuse([walk(1, frames=2, size=32)[1]], Fusion()))  # compiles
+    print("world      voxel     faces     fuse     mesh       off    missed  precision  recall       F")
+    for seed in range(901, 901 + options.worlds):
+        print(line(seed, options.noise), flush=True)
+
+
+if __name__ == "__main__":
+    main()
