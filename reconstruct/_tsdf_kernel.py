@@ -19,7 +19,7 @@ SIDE = 8
 LIMIT = 1 << 20
 """Blocks lie less than so many sides from the origin along every axis: a key has 21 bits an axis."""
 
-ASLANT = 3.0
+ASLANT = 2.0
 """What lies behind a surface is seen this much further along a ray that meets it aslant."""
 
 FREE = np.int64(-1)

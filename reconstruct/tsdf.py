@@ -31,6 +31,10 @@ FRONT, BEHIND = 4.0, 2.2
 CARVES = 0.7
 """Confidence above which a pixel also says that the space before what it shows is free."""
 
+LEAST_FACING = 0.05
+"""Cosine between normal and ray below which such a pixel is too slanted. What is imagined is held to
+``MIN_INCIDENCE``: its steps are smeared into slopes, while measured floors go on to the horizon."""
+
 FOOTPRINTS = 1.5
 """Size of a voxel in pixels at a typical depth, where it is not given."""
 
@@ -234,12 +238,14 @@ def pictures_of(frames: Frames, depth: float) -> tuple[Shaped[np.ndarray, "n h w
     normal = normals_of_points(points, z, frames.cameras, valid=shown)
     facing = incidence(normal, points, frames.cameras)
     closeness = (depth / z.clamp_min(NEAREST * depth)).square()
-    weight = frames.confidence * facing.masked_fill(facing < MIN_INCIDENCE, 0.0) * closeness
+    trusted = frames.confidence > CARVES
+    aslant = facing < torch.where(trusted, LEAST_FACING, MIN_INCIDENCE)
+    weight = frames.confidence * facing.masked_fill(aslant | ~shown, 0.0) * closeness
     in_camera = normal @ frames.cameras.c2w[:, None, :3, :3]
     return (
         z[..., 0].float().numpy(),
         in_camera.float().numpy(),
-        weight.masked_fill(~shown, 0.0)[..., 0].float().numpy(),
+        weight[..., 0].float().numpy(),
         frames.rgb.float().numpy(),
-        (frames.confidence > CARVES)[..., 0].numpy(),
+        trusted[..., 0].numpy(),
     )
