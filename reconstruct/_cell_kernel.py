@@ -13,7 +13,7 @@ from numba import njit
 from reconstruct._tsdf_kernel import SIDE
 
 MARGIN = 0.01
-"""Vertices stay this share of an edge away from its ends, so that no two of them meet and no face vanishes."""
+"""Vertices stay this share of an edge away from its ends, so that no two meet and no face vanishes."""
 
 ABSENT = -1
 
@@ -24,8 +24,8 @@ def number_vertices(distances, weights, neighbours, edges, table, counts, ids):
     """Number the crossings of the surface; how many vertices there are, and how many faces.
 
     A cell counts where all its corners were seen. ``neighbours[b]`` are the blocks at (0 or 1) along x, y
-    and z, x fastest, ``ABSENT`` where there is none. ``ids[b, 512, 3]``, ``ABSENT`` before, become the vertices
-    on the edges that begin at each lattice point.
+    and z, x fastest, ``ABSENT`` where there is none. ``ids[b, 512, 3]``, ``ABSENT`` before, become the
+    vertices on the edges that begin at each lattice point.
     """
     places = np.empty((8, 2), np.int64)
     vertices, faces = 0, 0
@@ -63,7 +63,7 @@ def write_faces(distances, weights, neighbours, edges, table, counts, ids, faces
 @njit(nogil=True, cache=True)
 @no_type_check
 def write_vertices(blocks, distances, colours, neighbours, ids, vertices, rgb):
-    """Write where the surface crosses each numbered edge, in voxels, and its colour there; grey if unknown."""
+    """Write where the surface crosses each numbered edge, in voxels, and its colour; grey if unknown."""
     for b in range(ids.shape[0]):
         for row in range(SIDE * SIDE * SIDE):
             for axis in range(3):

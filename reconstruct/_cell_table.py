@@ -1,5 +1,6 @@
-"""The table of marching cubes, derived instead of written down. Room: reconstruct; private to surface extraction.
+"""The table of marching cubes, derived instead of written down.
 
+Room: reconstruct; private to ``reconstruct.surface``.
 Corner ``c`` of a cell lies at ``(c & 1, c >> 1 & 1, c >> 2)``. On every side of a cell, each run of corners
 inside the surface is fenced off by one line. That depends on the four corners of the side alone, so two cells
 agree about the side they share and no crack opens between them. The lines of a cell's six sides join into

@@ -1,6 +1,6 @@
 """Compiled kernels of textures: which face a texel lies on, and what frames show there.
 
-Room: reconstruct; private to ``reconstruct.painted``. A texel is worked on by one thread, frame after frame, so
+Room: reconstruct; private to ``reconstruct.painted``. A texel is worked on by one thread, frame after frame:
 results do not depend on how many threads there are.
 """
 
@@ -31,8 +31,14 @@ def lay_faces(corners, owners, shares):
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if area == 0.0:
             continue
-        left, right = max(math.ceil(min(ax, bx, cx) - 0.5), 0), min(math.floor(max(ax, bx, cx) - 0.5), width - 1)
-        top, low = max(math.ceil(min(ay, by, cy) - 0.5), 0), min(math.floor(max(ay, by, cy) - 0.5), height - 1)
+        left, right = (
+            max(math.ceil(min(ax, bx, cx) - 0.5), 0),
+            min(math.floor(max(ax, bx, cx) - 0.5), width - 1),
+        )
+        top, low = (
+            max(math.ceil(min(ay, by, cy) - 0.5), 0),
+            min(math.floor(max(ay, by, cy) - 0.5), height - 1),
+        )
         for i in range(top, low + 1):
             for j in range(left, right + 1):
                 x, y = j + 0.5, i + 0.5
@@ -45,7 +51,7 @@ def lay_faces(corners, owners, shares):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def paint(start, stop, places, normals, sums, pictures, cameras, voxel):  # noqa: PLR0915
+def paint(start, stop, places, normals, sums, pictures, cameras, voxel):
     """Add what frames show at places from ``start`` to before ``stop`` to weighted sums ``[p 4]``.
 
     A frame shows a place if it lies within two voxels, or pixels where those are larger, of the plane that

@@ -1,7 +1,7 @@
 """Compiled kernels of TSDF fusion. Room: reconstruct; private to ``reconstruct.tsdf``.
 
 Blocks hold 8 x 8 x 8 lattice points; point ``(x, y, z)`` of block ``b`` is row ``(z * 8 + y) * 8 + x`` of its
-columns and lies at ``(8 b + (x, y, z)) * voxel``. Every block is worked on by one thread, frame after frame, so
+columns and lies at ``(8 b + (x, y, z)) * voxel``. Every block is worked on by one thread, frame after frame:
 results do not depend on how many threads there are. No fast-math: sums keep their order.
 """
 
@@ -67,7 +67,7 @@ def claim_blocks(points, reach, side, table, count, most):
 @njit(nogil=True, cache=True)
 @no_type_check
 def block_key(x, y, z):
-    """One whole number for a block; sorted by it, blocks that are close in z, then y, then x come together."""
+    """One whole number for a block; sorted by it, blocks ascend by z, then y, then x."""
     return ((np.int64(z) + LIMIT) << 42) | ((np.int64(y) + LIMIT) << 21) | (np.int64(x) + LIMIT)
 
 
@@ -84,7 +84,7 @@ def _slot(table, mask, key):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def integrate(start, stop, blocks, columns, pictures, cameras, lengths):  # noqa: PLR0915
+def integrate(start, stop, blocks, columns, pictures, cameras, lengths):
     """Add frames to the blocks from ``start`` to before ``stop``.
 
     Args:
@@ -115,7 +115,11 @@ def _is_outside(block, w2c, lens, voxel, width, height):
     """Whether no camera ray meets the sphere around a block."""
     half = 0.5 * (SIDE - 1)
     radius = math.sqrt(3.0) * half * voxel
-    px, py, pz = (SIDE * block[0] + half) * voxel, (SIDE * block[1] + half) * voxel, (SIDE * block[2] + half) * voxel
+    px, py, pz = (
+        (SIDE * block[0] + half) * voxel,
+        (SIDE * block[1] + half) * voxel,
+        (SIDE * block[2] + half) * voxel,
+    )
     x = w2c[0, 0] * px + w2c[0, 1] * py + w2c[0, 2] * pz + w2c[0, 3]
     y = w2c[1, 0] * px + w2c[1, 1] * py + w2c[1, 2] * pz + w2c[1, 3]
     z = w2c[2, 0] * px + w2c[2, 1] * py + w2c[2, 2] * pz + w2c[2, 3]

@@ -156,9 +156,7 @@ def _glb(surface: Surface) -> bytes:
     return _packed(gltf, b"".join(parts))
 
 
-def _column(
-    gltf: dict[str, Any], parts: list[bytes], values: np.ndarray, component: int, **more: Any
-) -> int:
+def _column(gltf: dict[str, Any], parts: list[bytes], values: np.ndarray, component: int, **more: Any) -> int:
     """Append rows of numbers to a glTF; the number of their accessor."""
     target = INDICES if component == UINT32 else VERTICES
     view = _view(gltf, parts, values.tobytes(), target=target)
@@ -182,7 +180,9 @@ def _packed(gltf: dict[str, Any], binary: bytes) -> bytes:
     text += b" " * (-len(text) % 4)
     size = 12 + 8 + len(text) + 8 + len(binary)
     if size > MOST_BYTES:
-        raise ValueError(f"a .glb file holds up to 4 GiB, and this mesh takes {size >> 20:,} MiB; use fewer faces")
+        raise ValueError(
+            f"a .glb file holds up to 4 GiB, and this mesh takes {size >> 20:,} MiB; use fewer faces"
+        )
     head = struct.pack("<4sII", b"glTF", 2, size)
     chunks = ((b"JSON", text), (b"BIN\0", binary))
     return head + b"".join(struct.pack("<I4s", len(data), kind) + data for kind, data in chunks)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import xatlas
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from scipy.ndimage import distance_transform_edt
 
 from reconstruct._paint_kernel import lay_faces, paint
@@ -62,10 +62,16 @@ def painted(
     rgb = np.where(seen, sums[:, :3] / np.where(seen, sums[:, 3:], 1.0), own)
     image = np.zeros((height, width, 3), np.uint8)
     image[rows, columns] = np.rint(255.0 * rgb.clip(0.0, 1.0)).astype(np.uint8)
-    if len(faces):  # beyond the edges of charts, where viewers blend texels
-        nearest = distance_transform_edt(owners < 0, return_distances=False, return_indices=True)
-        image = image[nearest[0], nearest[1]]
-    return replace(cut, texture=Texture(uv=uv, image=image))
+    return replace(cut, texture=Texture(uv=uv, image=_spread(image, owners >= 0)))
+
+
+def _spread(image: UInt8[np.ndarray, "h w 3"], own: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture with every texel like the nearest one that lies on a face: viewers blend across edges."""
+    if not own.any():
+        return image
+    nearest = np.empty((2, *own.shape), np.int32)
+    distance_transform_edt(~own, return_distances=False, return_indices=True, indices=nearest)
+    return image[nearest[0], nearest[1]]
 
 
 def check_size(size: int) -> None:
@@ -75,7 +81,7 @@ def check_size(size: int) -> None:
 
 
 def _charted(surface: Surface, size: int) -> tuple[Surface, Float32[np.ndarray, "v 2"], tuple[int, int]]:
-    """The surface cut into charts, the place of each vertex in the picture, and the picture's height and width."""
+    """The surface cut into charts, places of its vertices in the picture, and its height and width."""
     atlas = xatlas.Atlas()
     atlas.add_mesh(surface.vertices, surface.faces.astype(np.uint32))
     packing = xatlas.PackOptions()

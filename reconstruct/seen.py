@@ -1,7 +1,7 @@
 """Seen: the frames of a world as they would be if its edits had been there from the beginning.
 
 Room: reconstruct; the command line and the viewer may import this. What was removed is unknown in frames from
-before, and what was placed is drawn into them, so that a mesh of the frames holds the one and lacks the other.
+before, and what was placed is drawn into them, so a mesh of the frames holds the one and lacks the other.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Surface:
 
 
 def surface_of(field: Field) -> Surface:
-    """The surface in a field, between lattice points that were all seen; neighbouring faces share vertices."""
+    """The surface in a field, between lattice points that were seen; neighbouring faces share vertices."""
     neighbours = _neighbours(field.blocks)
     table, counts = cell_table()
     edges = np.array(EDGES, np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from reconstruct.surface import Surface
 
@@ -48,11 +48,11 @@ def decimated(surface: Surface, most: int) -> Surface:
     check_faces(most)
     if len(surface) <= most:
         return surface
-    vertices, faces = fast_simplification.simplify(surface.vertices, surface.faces, target_count=most)
+    vertices, faces, *_ = fast_simplification.simplify(surface.vertices, surface.faces, target_count=most)
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
     rgb = surface.rgb
     if rgb is not None:
-        _, nearest = cKDTree(surface.vertices).query(vertices)
+        _, nearest = KDTree(surface.vertices).query(vertices)
         rgb = rgb[nearest]
     return _only(Surface(vertices=vertices, faces=faces, rgb=rgb), _has_area(vertices, faces))
 

@@ -26,7 +26,7 @@ from render.geometry import MIN_INCIDENCE, incidence, normals_of_points
 from render.splats import available_threads
 
 FRONT, BEHIND = 4.0, 2.2
-"""Voxels before and behind a surface within which distances count; pixels where those are larger than voxels."""
+"""Voxels before and behind a surface within which distances count; pixels where those are larger."""
 
 CARVES = 0.7
 """Confidence above which a pixel also says that the space before what it shows is free."""

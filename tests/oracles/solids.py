@@ -45,7 +45,9 @@ def seen(what: Literal["sphere", "box", "panel"], n: int = 20) -> Frames:
         "box": lambda: trimesh.creation.box(extents=2.0 * HALF),
         "panel": lambda: trimesh.creation.box(extents=(2.0, 2.0, 0.5)),
     }[what]()
-    return raycast(trimesh.util.concatenate([trimesh.creation.box(extents=(12.0,) * 3), solid]), all_round(n)).frames
+    return raycast(
+        trimesh.util.concatenate([trimesh.creation.box(extents=(12.0,) * 3), solid]), all_round(n)
+    ).frames
 
 
 def changed(frames: Frames, row: int, *, depth: float = 1.0, confidence: float = 1.0) -> Frames:

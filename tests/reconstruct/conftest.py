@@ -69,7 +69,7 @@ def gltf_validator() -> Callable[[Path], dict]:
 
 
 def _node_for(tool: Path) -> str:
-    """Node.js, if it and a tool of ``package.json`` are there; otherwise the test is skipped, but never in CI."""
+    """Node.js, if it and a tool of ``package.json`` are there; else the test is skipped, but never in CI."""
     node = _node()
     if node is None or not tool.exists():
         missing = "Node.js" if node is None else tool.relative_to(PROJECT / "node_modules").as_posix()

@@ -1,4 +1,4 @@
-"""Fusion: solids of known size come back closed, true and facing outwards, and frames count as they should."""
+"""Fusion: solids of known size come back closed, true and facing outwards; frames count as they should."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_a_sphere_comes_back_closed_round_and_facing_outwards():
     assert mesh.is_watertight
     assert mesh.body_count == 1
     assert mesh.is_winding_consistent
-    assert mesh.volume == pytest.approx(4.0 / 3.0 * math.pi, rel=0.02)
+    assert mesh.volume == pytest.approx(
+        4.0 / 3.0 * math.pi, rel=0.03
+    )  # a tenth of a voxel is 1.8%, faces are flat
     assert (vertex_normals(surface) * surface.vertices).sum(axis=1).min() > 0.95
     assert (field.weights >= 0.0).all()
 
@@ -109,7 +111,9 @@ def test_frames_count_by_their_confidence():
         cameras = dataclasses.replace(
             frames.cameras, c2w=frames.cameras.c2w.repeat(2, 1, 1), K=frames.cameras.K.repeat(2, 1, 1)
         )
-        both = Frames(depth=torch.cat([frames.depth, wrong.depth]), confidence=trusts, cameras=cameras, **parts)
+        both = Frames(
+            depth=torch.cat([frames.depth, wrong.depth]), confidence=trusts, cameras=cameras, **parts
+        )
         _, surface, _ = meshed(both)
         facing = surface.vertices @ frames.cameras.origins[0].numpy() / 3.0 > 0.9
         return float(np.linalg.norm(surface.vertices[facing], axis=1).mean())
@@ -191,7 +195,9 @@ def test_one_frame_makes_one_open_sheet_that_faces_it():
     assert not mesh.is_watertight
     towards = frames.cameras.origins[0].numpy() - surface.vertices
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    plain = (surface.vertices * towards).sum(axis=1) > 0.4  # further round, the edge of what is seen is a step
+    plain = (surface.vertices * towards).sum(
+        axis=1
+    ) > 0.4  # further round, the edge of what is seen is a step
     assert plain.sum() > 500
     assert ((vertex_normals(surface) * towards).sum(axis=1) > 0)[plain].mean() > 0.99
 

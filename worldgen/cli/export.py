@@ -27,8 +27,8 @@ class Export:
 
     Splats: .ply, 3D Gaussian splats.
 
-    Meshes: .glb and .obj, or .ply with --as mesh: the frames are fused into one surface with colours. glTF and
-    OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
+    Meshes: .glb and .obj, or .ply with --as mesh: the frames are fused into one surface with colours. glTF
+    and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
     """
 
     world: Annotated[Path, tyro.conf.Positional]
@@ -53,7 +53,7 @@ class Export:
     """Mesh: at most so many faces; all where not given, 20,000 with a texture, 2,000 as a collider."""
 
     texture: int | None = None
-    """Mesh: colours in a picture with so many texels a side, such as 2048, instead of at the corners (.glb)."""
+    """Mesh: colours in a picture with so many texels a side, such as 2048, not at the corners (.glb)."""
 
     collider: bool = False
     """Mesh: a shape with few faces and no colours, for physics."""
@@ -73,7 +73,9 @@ class Export:
         from reconstruct.levels import thinned
         from worldgen.cli.progress import bar
 
-        if self.collider or any(x is not None for x in (self.voxel, self.max_depth, self.faces, self.texture)):
+        if self.collider or any(
+            x is not None for x in (self.voxel, self.max_depth, self.faces, self.texture)
+        ):
             raise ValueError(
                 "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
                 f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --as mesh"
