@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MESH_ENDINGS = (".glb", ".obj")
 """File names that mean a mesh where nothing else is said."""
 
-TEXTURED_FACES, COLLIDER_FACES = 20_000, 2_000
+TEXTURED_FACES, COLLIDER_FACES = 20_000, 5_000
 """Faces of a mesh with a texture and of one to bump into, where their number is not given."""
 
 
@@ -50,7 +50,7 @@ class Export:
     """Mesh: nothing further than this from a camera, world units; five typical distances where not given."""
 
     faces: int | None = None
-    """Mesh: at most so many faces; all where not given, 20,000 with a texture, 2,000 as a collider."""
+    """Mesh: at most about so many faces; all where not given, 20,000 with a texture, 5,000 as a collider."""
 
     texture: int | None = None
     """Mesh: colours in a picture with so many texels a side, such as 2048, not at the corners (.glb)."""
