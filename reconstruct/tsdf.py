@@ -50,6 +50,9 @@ COARSER = 1.26
 BLOCK_BYTES = SIDE**3 * (6 * 4 + 3 * 4)
 """Of a block: six sums a lattice point, and the numbers that extraction writes beside them."""
 
+MOST_BYTES = 256 << 30
+"""More memory is never asked for: the table of blocks alone takes a thousandth of it."""
+
 JOB_BLOCKS = 64
 
 
@@ -70,8 +73,11 @@ class Fusion:
         for name, value in (("a voxel", self.voxel), ("the depth limit", self.max_depth)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is a finite number of world units above 0, got {value:g}")
-        if self.memory_bytes < BLOCK_BYTES:
-            raise ValueError(f"a field takes at least {BLOCK_BYTES:,} bytes, got {self.memory_bytes:,}")
+        if not BLOCK_BYTES <= self.memory_bytes <= MOST_BYTES:
+            raise ValueError(
+                f"a field takes {BLOCK_BYTES >> 10} KiB to {MOST_BYTES >> 30} GiB of memory, "
+                f"got {self.memory_bytes:,} bytes"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ def test_export_says_how_many_faces_others_find(
         ("w.glb", ("--faces", 3), "4 faces or more"),
         ("w.glb", ("--texture", 5), "texels a side"),
         ("w.glb", ("--texture", 256, "--collider"), "no colours"),
-        ("w.glb", ("--memory-mib", 0), "a field takes at least"),
+        ("w.glb", ("--memory-mib", 0), "a field takes 18 KiB to 256 GiB"),
         ("w.glb", ("--max-splats", 10), "--faces limits"),
         ("w.obj", ("--texture", 256), "only .glb"),
         ("w.ply", ("--texture", 256), "are for meshes"),

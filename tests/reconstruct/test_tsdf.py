@@ -182,7 +182,15 @@ def test_what_cannot_be_fused_is_refused_in_a_sentence(change, settings: dict, a
 
 
 @pytest.mark.parametrize(
-    "settings", [{"voxel": 0.0}, {"voxel": math.nan}, {"max_depth": math.inf}, {"memory_bytes": 1}], ids=str
+    "settings",
+    [
+        {"voxel": 0.0},
+        {"voxel": math.nan},
+        {"max_depth": math.inf},
+        {"memory_bytes": 1},
+        {"memory_bytes": 1 << 50},
+    ],
+    ids=str,
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict):
     with pytest.raises(ValueError, match="got"):
