@@ -39,6 +39,8 @@ class Export:
         from worldgen.cli.progress import bar
 
         if self.format in DATASETS:
+            if self.max_splats is not None:
+                raise ValueError("--max-splats is for splats; a dataset holds every point of the world")
             return export_dataset(self.world, self.dest, self.format)
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
             cache = restored_cache(world)
