@@ -2,8 +2,8 @@
 
     python -m benchmarks.recorded /path/to/box_interior --frames 12
 
-A recording of posed pictures with depth is imported in part, as ``worldgen import`` does it; each frame that was
-left out is compared with what the cache shows to its camera. 128 x 128 pixels, one thread.
+A recording of posed pictures with depth is imported in part, as ``worldgen import`` does it; each frame that
+was left out is compared with what the cache shows to its camera. 128 x 128 pixels, one thread.
 
 box_interior (50 frames of 640 x 480 from a depth camera, 0.2 to 0.8 m away; tracked poses):
 

@@ -102,7 +102,7 @@ def test_worlds_are_exported_in_every_format(
     tmp_path: Path, walked: Callable[[int], Path], ending: str, capsys: pytest.CaptureFixture[str]
 ):
     world = Path(shutil.copytree(walked(3), tmp_path / "world"))
-    assert run("export", world, tmp_path / f"w{ending}") == 0
+    assert run("export", world, tmp_path / f"w{ending}", "--format", "splats") == 0
     assert run("export", world, tmp_path / "whole.ply") == 0
     capsys.readouterr()
     read, whole = (read_splats(tmp_path / name).means for name in (f"w{ending}", "whole.ply"))

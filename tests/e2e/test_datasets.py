@@ -33,8 +33,9 @@ def test_a_world_is_exported_as_a_dataset(
     assert torch.equal(found.rgb, stored.rgb)
     torch.testing.assert_close(found.cameras.c2w, stored.cameras.c2w, atol=1e-6, rtol=0)
     before = contents(tmp_path)
-    done = forked("export", walked(3), tmp_path / "set", "--format", kind)
-    assert_one_sentence(done, status=2, about="already exists")
+    for name, more, about in (("set", (), "already exists"), ("b", ("--max-splats", 9), "is for splats")):
+        done = forked("export", walked(3), tmp_path / name, "--format", kind, *more)
+        assert_one_sentence(done, status=2, about=about)
     assert contents(tmp_path) == before
 
 
@@ -94,21 +95,21 @@ def test_an_interrupted_import_says_how_to_go_on_and_goes_on(
     source, world = tmp_path / "long", tmp_path / "w"
     shutil.copytree(recordings / "sequence", source)
     said = json.loads((source / "sequence.json").read_text())
-    said["frames"] *= 25
+    said["frames"] *= 14
     (source / "sequence.json").write_text(json.dumps(said))
-    words = ("import", source, world, "--frames", 150, "--model", small_weights)
+    words = ("import", source, world, "--frames", 80, "--model", small_weights)
     status, told = interrupted(world, signal.SIGINT, *words, at=3)
     assert (status, told.count("\n")) == (130, 1), told
     assert told.startswith(f"worldgen: interrupted; what is in {world} stays; the same command with --resume")
     held = pictures_of(world)
-    assert 3 <= len(held) < 150
+    assert 3 <= len(held) < 80
     done = forked("import", source, world, "--frames", 20, "--model", small_weights, "--resume")
     assert_one_sentence(done, status=2, about="does not hold the first of these")
     done = forked(*words)
     assert_one_sentence(done, status=2, about="already exists")
     assert forked(*words, "--resume").returncode == 0
     found = pictures_of(world)
-    assert len(found) == 150
+    assert len(found) == 80
     assert found[: len(held)] == held
 
 

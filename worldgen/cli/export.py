@@ -28,8 +28,8 @@ class Export:
     Splats: .ply keeps everything and opens everywhere, .compressed.ply and .spz are small, .splat has plain
     colours, .glb with --format splats is glTF (KHR_gaussian_splatting).
 
-    Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours. glTF
-    and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
+    Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
+    glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
 
     Datasets: with --format nerfstudio or colmap the frames are written as a folder that trainers read.
     """
@@ -70,9 +70,8 @@ class Export:
         kind = self.format or ("mesh" if self.dest.suffix.lower() in MESH_ENDINGS else "splats")
         if kind == "mesh":
             return self._run_mesh()
-        if self.collider or any(
-            x is not None for x in (self.voxel, self.max_depth, self.faces, self.texture)
-        ):
+        of_meshes = (self.voxel, self.max_depth, self.faces, self.texture)
+        if self.collider or any(option is not None for option in of_meshes):
             raise ValueError(
                 "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
                 f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --format mesh"
