@@ -211,6 +211,30 @@ def test_a_camera_that_stands_still_never_comes_back(tmp_path: Path, exact_world
     assert any(sentence.startswith("Loop closure needs") for sentence in report.missing)
 
 
+def test_only_what_is_old_makes_a_revisit(exact: Report):
+    positions = [one.position for one in exact.frames if one.revisit is not None]
+    assert positions[0] == WINDOW
+
+
+def test_a_world_that_is_another_after_an_edit_is_no_contradiction(tmp_path: Path, exact_world: Path):
+    """Two frames, everything removed, and from the same camera something else, twice as far away."""
+    with World.open(exact_world) as world:
+        before = world.frames([0])
+    after = dataclasses.replace(before, rgb=1.0 - before.rgb, depth=2.0 * before.depth)
+    origin = {"given": False, "generator": "test", "seed": 0, "settings": {}}
+    with World.create(tmp_path / "w", INFO) as world:
+        for frame in (before, before):
+            world.commit(frame, **origin)
+        world.remove(Box(low=(-99.0,) * 3, high=(99.0,) * 3), settings={})
+        for _ in range(WINDOW + 2):
+            world.commit(after, **origin)
+    frames = measured(tmp_path / "w").frames
+    assert [one.time for one in frames] == [0, 0] + [1] * (WINDOW + 2)
+    assert max(one.depth_error or 0.0 for one in frames) < 1e-3
+    assert [one.position for one in frames if one.revisit is not None] == [WINDOW + 2, WINDOW + 3]
+    assert all(one.revisit.psnr == SAME_DB for one in frames if one.revisit is not None)
+
+
 def test_frames_on_two_sides_of_an_edit_are_not_compared(tmp_path: Path, scene: Scene, camera: Cameras):
     folder = grow(tmp_path / "w", Photographer(scene), camera)
     assert measured(folder).figures["return_psnr"] is not None
