@@ -1,7 +1,7 @@
 """The viewer in a real browser: how soon a world is seen, how soon growth is, and what a chunk costs.
 
-Wanted: the first coloured pixel of a world of 20,000 splats, drawn as points, 5 s after the page was asked for;
-at two chunks a second each of 200 chunks on screen a second after it was committed; and what the server pays
+Wanted: the first coloured pixel of a world of 20,000 splats, drawn as points, 5 s after the page is asked
+for; at two chunks a second each of 200 chunks on screen a second after it was committed; and what the server pays
 for a chunk the same in a world of any size. The second is not reached where software draws all points of a
 large world on a busy machine. Needs Chromium. Run from the root of the repository:
 ``python -m benchmarks.viewer [--chunks 200] [--quality Preview]``.
@@ -20,8 +20,8 @@ two cores), which shows in what the clock says and not in CPU time:
   on screen, 200 chunks, all points drawn    1.5 s, 95 % within 3.1 s, all within 4.0 s
   on screen, 200 chunks, quality Preview     1.0 s, 95 % within 2.5 s, all within 3.5 s
 
-A map is drawn at most once a second, from at most 200,000 points. With hidden splats sent along with the points,
-as before, the first 10 chunks took 2.1 s to be on screen, and a chunk cost 7 ms.
+A map is drawn at most once a second, from at most 200,000 points. With hidden splats sent along with the
+points, as before, the first 10 chunks took 2.1 s to be on screen, and a chunk cost 7 ms.
 """
 
 from __future__ import annotations
