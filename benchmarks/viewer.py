@@ -1,8 +1,8 @@
 """The viewer in a real browser: how soon a world is seen, how soon growth is, and what a chunk costs.
 
 Wanted: the first coloured pixel of a world of 20,000 splats, drawn as points, 5 s after the page is asked
-for; at two chunks a second each of 200 chunks on screen a second after it was committed; and what the server pays
-for a chunk the same in a world of any size. The second is not reached where software draws all points of a
+for; at two chunks a second each of 200 chunks on screen a second after it was committed; and what the server
+pays for a chunk the same in a world of any size. The second is not reached where software draws all points of a
 large world on a busy machine. Needs Chromium. Run from the root of the repository:
 ``python -m benchmarks.viewer [--chunks 200] [--quality Preview]``.
 
