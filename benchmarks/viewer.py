@@ -2,8 +2,8 @@
 
 Wanted: the first coloured pixel of a world of 20,000 splats, drawn as points, 5 s after the page is asked
 for; at two chunks a second each of 200 chunks on screen a second after it was committed; and what the server
-pays for a chunk the same in a world of any size. The second is not reached where software draws all points of a
-large world on a busy machine. Needs Chromium. Run from the root of the repository:
+pays for a chunk the same in a world of any size. The second is not reached where software draws all points
+of a large world on a busy machine. Needs Chromium. Run from the root of the repository:
 ``python -m benchmarks.viewer [--chunks 200] [--quality Preview]``.
 
 2 cores of an Intel Xeon with AMX, software rendering. Others kept the machine busy (a load of 8 to 9 on the
