@@ -63,6 +63,7 @@ def come_and_go(viewer: Viewer, times: int) -> None:
         wait_until(lambda: not viewer._stage.visitors)
 
 
+@pytest.mark.slow
 def test_two_hundred_visits_leave_no_trace_in_memory(viewer: Viewer):
     come_and_go(viewer, 50)
     before = memory_bytes()
