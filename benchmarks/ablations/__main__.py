@@ -10,8 +10,22 @@ measured on the same held-out worlds; one that is interrupted goes on when the c
 first and in the last four, what is lost a frame, and the contrast of the last four over that of the truth
 (``benchmarks/drift.py``). *views*: ``worldgen evaluate`` with 80 scenes.
 
-These models are small and hardly trained: what counts is the difference between lines, not their height. No
-ablation has been run to its end yet.
+These models are small and hardly trained: what counts is the difference between lines, not their height.
+Measured on 2 cores of an Intel Xeon with AMX, five minutes a variant (``docs/generator.md`` says what of it):
+
+    cameras      known  recalled    unseen
+     prope       30.54     13.48     13.23
+      cape       30.53     13.53     13.26
+  absolute       30.44     13.47     13.21
+
+    streams      known  recalled    unseen
+     noisy       30.54     13.48     13.23
+  finished       30.50     13.23     13.06
+
+    history    first 4    last 4   a frame  contrast
+   teacher       19.26     15.04    -0.349     0.946
+ augmented       19.48     15.36    -0.344     0.892
+ resampled       19.31     14.83    -0.373     0.971
 """
 
 from __future__ import annotations

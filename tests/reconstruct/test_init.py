@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memory.points import Points
 from reconstruct.init import gaussians_from_frames, gaussians_from_points, quats_from_normals
-from render.cameras import Cameras, rays_cam, unproject
+from render.cameras import Cameras, rays_cam, resized, unproject
 from render.frames import Frames, moved
 from render.gaussians import Gaussians
 from render.geometry import patch_axes
@@ -128,9 +128,23 @@ def test_points_become_splats_of_their_colour_and_trust():
     points = dataclasses.replace(points, confidence=torch.linspace(0.01, 1.0, 400))
     gaussians = gaussians_from_points(points)
     assert degrees_between(axes(gaussians)[..., 2], points.normals).max() < 0.1
-    torch.testing.assert_close(gaussians.opacities, 0.5 + 0.4 * points.confidence)
+    torch.testing.assert_close(gaussians.opacities, 0.8 + 0.1 * points.confidence)
     torch.testing.assert_close(gaussians.base_rgb, points.rgb)
     torch.testing.assert_close(gaussians.means, points.positions, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("trust", [0.1, 1.0])
+def test_a_wall_hides_what_is_behind_it_however_little_it_is_trusted(trust: float):
+    frames = make_frames(plane_depth(make_cameras()), make_cameras())
+    points = plane_points(frames)
+    gaussians = gaussians_from_points(
+        dataclasses.replace(points, confidence=torch.full((len(points),), trust))
+    )
+    cameras = frames.cameras
+    large = resized(cameras, width=3 * cameras.width, height=3 * cameras.height)
+    alpha = render_splats(gaussians, large).alpha
+    inside = alpha[:, large.height // 4 : -large.height // 4, large.width // 4 : -large.width // 4]
+    assert inside.mean() > 0.93
 
 
 def test_the_third_axis_is_the_normal_even_beside_the_singular_one():
