@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from reconstruct.formats.atomic import replacing
+from reconstruct.formats.atomic import check_parent, replacing
 from reconstruct.meshes import axes_standing
 from reconstruct.surface import Surface, vertex_normals
 
@@ -71,10 +71,7 @@ def check_mesh_file(path: Path) -> None:
         ValueError: if the ending is unknown, or there is no folder for the file.
     """
     mesh_ending(path)
-    if not path.absolute().parent.is_dir():
-        raise ValueError(
-            f"there is no folder {path.absolute().parent} to write {path.name} to; create it first"
-        )
+    check_parent(path)
 
 
 def mesh_ending(path: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from reconstruct.formats.atomic import check_parent
 from reconstruct.formats.compressed_ply import read_compressed_ply, write_compressed_ply
 from reconstruct.formats.glb import read_glb, write_glb
 from reconstruct.formats.ply import read_ply, write_ply
@@ -84,10 +85,7 @@ def check_splat_file(path: Path) -> None:
         ValueError: if the ending is unknown, or there is no folder for the file.
     """
     _ending(path)
-    if not path.absolute().parent.is_dir():
-        raise ValueError(
-            f"there is no folder {path.absolute().parent} to write {path.name} to; create it first"
-        )
+    check_parent(path)
 
 
 def _ending(path: Path) -> str:

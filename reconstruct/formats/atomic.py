@@ -14,6 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def check_parent(path: Path) -> None:
+    """Refuse to write where there is no folder, before the work is done.
+
+    Raises:
+        ValueError: if there is no folder for the file or folder ``path``.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder} to write {path.name} to; create it first")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a temporary name beside ``path`` that takes its place when the block succeeds.
@@ -68,8 +79,7 @@ def check_free(path: Path) -> None:
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ValueError(f"{path} already exists and is no empty folder; name another one")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to; create it first")
+    check_parent(path)
 
 
 def _sync(path: Path) -> None:

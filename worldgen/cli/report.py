@@ -80,9 +80,10 @@ class Report:
 
 def _check_place(file: Path | None) -> None:
     """Refuse what could not be written, before minutes of work."""
-    if file is not None and file.is_dir():
+    from reconstruct.formats.atomic import check_parent
+
+    if file is None:
+        return
+    if file.is_dir():
         raise ValueError(f"{file} is a folder; name a file to write")
-    if file is not None and not file.absolute().parent.is_dir():
-        raise ValueError(
-            f"{file} cannot be written: there is no folder {file.absolute().parent}; make it first"
-        )
+    check_parent(file)
