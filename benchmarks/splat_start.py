@@ -1,15 +1,15 @@
 """What the first picture costs, what the first picture of a later run costs, and memory while training.
 
-Claims: from nothing, forward and backward are compiled in about 35 s of one core; from then on a program
+Claims: from nothing, forward and backward are compiled in 12 to 35 s of one core; from then on a program
 draws 1 s after it has been imported; training 200,000 splats at 640x480 stays below 1.2 GB. Run from the root
 of the repository: ``python -m benchmarks.splat_start``. CPU time of one thread, each in its own process.
 
-2026-11-21, a shared virtual core of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1:
+torch 2.13.0+cpu, numba 0.68.1, on an Intel Xeon (AVX-512) and on a shared virtual core of an AMD EPYC (Zen 3):
 
-                  imports     forward    backward
-    first call     3.31 s     18.81 s     15.11 s
-    cached         2.44 s      0.66 s      0.06 s
-    peak memory  0.53 GiB
+                  imports     forward    backward       imports     forward    backward
+    first call     1.22 s      6.67 s      5.75 s        3.31 s     18.81 s     15.11 s
+    cached         1.21 s      0.27 s      0.02 s        2.44 s      0.66 s      0.06 s
+    peak memory  0.53 GiB                              0.53 GiB
 """
 
 from __future__ import annotations

@@ -1,27 +1,28 @@
 """How fast the CPU kernels draw splats and find their gradients, beside gsplat's plain torch code.
 
-Claims: forward and backward take 18 to 62 times less time than those of gsplat's torch code, which is given
+Claims: forward and backward take 22 to 64 times less time than those of gsplat's torch code, which is given
 its lists of pairs for nothing. Run from the root of the repository: ``python -m benchmarks.splats
 [--no-gsplat]``; gsplat's part takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and
 memory cost, ``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one
 process, so that it holds on a busy machine; time on the clock wants one where nothing else runs.
 
-2026-11-21, 2 shared virtual cores of an AMD EPYC (Zen 3, AVX2), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3.
-Others used the cores, so that the times on the clock say nothing and are left out; a core with AVX-512, an
-Intel Xeon, drew the first two in 10.8 and 44.9 ms:
+2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3; the times on the
+clock from a run in which nothing else ran:
 
     CPU time, one thread          forward        both     gsplat both
-    one view, 50k, 256x256        26.9 ms     82.9 ms         1517 ms    18x
-    one view, 200k, 640x480      105.8 ms    329.9 ms         9989 ms    30x
-    all round, 50k, 256x256       16.2 ms     49.0 ms         1764 ms    36x
-    all round, 200k, 640x480      68.0 ms    208.9 ms        12990 ms    62x
-                               one thread
-    draw 50k, 256x256             22.3 ms
-    train 50k, 256x256            93.3 ms
-    draw 200k, 640x480           115.4 ms
-    train 200k, 640x480          404.1 ms
-    draw fitted 150k, 640x480    140.0 ms
-    train fitted 150k, 640x480   471.2 ms
+    one view, 50k, 256x256        11.0 ms     41.8 ms          903 ms    22x
+    one view, 200k, 640x480       47.2 ms    176.9 ms         5373 ms    30x
+    all round, 50k, 256x256        6.5 ms     24.7 ms         1181 ms    48x
+    all round, 200k, 640x480      28.0 ms    109.5 ms         7036 ms    64x
+                               one thread    2, clock a second
+    draw 50k, 256x256              9.9 ms      7.3 ms    137.9
+    train 50k, 256x256            44.4 ms     33.3 ms     30.1
+    draw 200k, 640x480            43.2 ms     25.6 ms     39.1
+    train 200k, 640x480          202.1 ms    131.7 ms      7.6
+    draw fitted 150k, 640x480     57.5 ms     35.9 ms     27.9
+    train fitted 150k, 640x480   235.6 ms    154.2 ms      6.5
+
+On an AMD EPYC with AVX2 (Zen 3, 2021) everything takes two to three times as long; the ratios are the same.
 """
 
 from __future__ import annotations
