@@ -14,7 +14,7 @@ from pathlib import Path
 DATA = Path(__file__).parent / "data"
 BOX = ["--image", str(DATA / "box_interior/color.jpg"), "--depth", str(DATA / "box_interior/depth.png")]
 WORLDS = {
-    "from-seed": ["--seed", "3", "--path", "turn"],
+    "from-seed": ["--seed", "2", "--path", "turn"],
     "from-rgbd": [*BOX, "--fov-deg", "55", "--path", "orbit"],
 }
 

@@ -115,3 +115,12 @@ def _empty(building: Path) -> None:
         (building / (_index.NAME + suffix)).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         (building / FRAMES_FOLDER).rmdir()
+
+
+def bytes_below(folder: Path) -> int:
+    """What the files in a folder take; those that a writer deletes meanwhile take nothing."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size

@@ -22,16 +22,16 @@ CACHE_FOLDER = "cache"
 def restored(world: World) -> tuple[WorldCache, MemoryBank]:
     """Cache and bank at the head, with every frame read once."""
     cache, bank = _empty_cache(world), MemoryBank(scale=world.scene.scale)
-    for chunk, content in _committed(world):
+    for chunk, content in committed(world):
         _enter_cache(cache, chunk, content)
-        _enter_bank(bank, chunk, content)
+        enter_bank(bank, chunk, content)
     return cache, bank
 
 
 def restored_cache(world: World) -> WorldCache:
     """The cache at the head."""
     cache = _empty_cache(world)
-    for chunk, content in _committed(world):
+    for chunk, content in committed(world):
         _enter_cache(cache, chunk, content)
     return cache
 
@@ -39,8 +39,8 @@ def restored_cache(world: World) -> WorldCache:
 def restored_bank(world: World) -> MemoryBank:
     """The memory bank at the head."""
     bank = MemoryBank(scale=world.scene.scale)
-    for chunk, content in _committed(world):
-        _enter_bank(bank, chunk, content)
+    for chunk, content in committed(world):
+        enter_bank(bank, chunk, content)
     return bank
 
 
@@ -57,7 +57,7 @@ def edit_cache(cache: WorldCache, edit: Edit, placed: Points | None) -> None:
         cache.take(placed)
 
 
-def _committed(world: World) -> Iterator[tuple[Chunk, Frames | Points | None]]:
+def committed(world: World) -> Iterator[tuple[Chunk, Frames | Points | None]]:
     """The chunks from the root to the head, read when their turn comes: frames, or what was placed."""
     for chunk in world.chunks():
         if chunk.edit is None:
@@ -74,7 +74,8 @@ def _enter_cache(cache: WorldCache, chunk: Chunk, content: Frames | Points | Non
         edit_cache(cache, chunk.edit, content)
 
 
-def _enter_bank(bank: MemoryBank, chunk: Chunk, content: Frames | Points | None) -> None:
+def enter_bank(bank: MemoryBank, chunk: Chunk, content: Frames | Points | None) -> None:
+    """Append the frames of a chunk, or what changed, to a bank."""
     if isinstance(content, Frames):
         bank.append(content, ids=list(chunk.frame_ids))
     elif chunk.edit is not None:

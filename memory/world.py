@@ -216,6 +216,10 @@ class World:
 
         return self._index.read(found)
 
+    def bytes_on_disk(self) -> int:
+        """What the files of the world take, those that are derived among them."""
+        return _folder.bytes_below(self.path)
+
     def frame_ids(self) -> list[int]:
         """The frames at the head, oldest first."""
         return [number for chunk in self.chunks() for number in chunk.frame_ids]

@@ -18,7 +18,7 @@ from torch import Tensor
 from memory.boxes import Box
 from memory.points import Points
 from memory.world import World
-from reconstruct.formats.ply import read_ply, write_ply
+from reconstruct.formats.ply import read_own_ply, write_ply
 from reconstruct.init import gaussians_from_points
 from render.cameras import rays_cam
 from render.frames import Frames
@@ -29,14 +29,20 @@ FOLDER = "splats"
 
 def frames_to_fit(world: World, ids: Sequence[int]) -> Frames:
     """Frames with no confidence where they show, or look through, what was changed after they were made."""
-    frames, row = world.frames(ids), {number: i for i, number in enumerate(ids)}
-    confidence, older = frames.confidence.clone(), []
+    frames = world.frames(ids)
+    confidence = frames.confidence.masked_fill(outdated(world, frames, ids=ids), 0.0)
+    return dataclasses.replace(frames, confidence=confidence)
+
+
+def outdated(world: World, frames: Frames, *, ids: Sequence[int]) -> Bool[Tensor, "n h w 1"]:
+    """Where frames of a world show, or look through, what was changed after they were made."""
+    row, older = {number: i for i, number in enumerate(ids)}, []
+    found = torch.zeros_like(frames.valid)
     for chunk in world.chunks():
         if chunk.edit is not None and older:
-            hidden = _passes(frames[older], chunk.edit.box)
-            confidence[older] = confidence[older].masked_fill(hidden, 0.0)
+            found[older] |= _passes(frames[older], chunk.edit.box)
         older += [row[number] for number in chunk.frame_ids if number in row]
-    return dataclasses.replace(frames, confidence=confidence)
+    return found
 
 
 def _passes(frames: Frames, box: Box) -> Bool[Tensor, "n h w 1"]:
@@ -88,6 +94,6 @@ def splats_of(world: World, points: Points) -> Gaussians:
         return gaussians_from_points(points)
     file = fitted_file(world)
     try:
-        return read_ply(file)
+        return read_own_ply(file)
     except ValueError as error:
         raise ValueError(f"{file} is damaged ({error}); fit the world again, or delete the file") from error

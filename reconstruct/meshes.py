@@ -20,6 +20,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Float64, Int64
 from PIL import Image
+from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -90,6 +91,8 @@ def read_mesh(path: Path | str) -> Mesh:
         raise ValueError(f"{file} has {size >> 20} MiB, a mesh up to {MAX_FILE_BYTES >> 20}; simplify it")
     try:
         scene = trimesh.load_scene(str(file), process=False)
+        for each in scene.geometry.values():
+            _keep_colours(each)
         found = [each for each in scene.dump() if isinstance(each, trimesh.Trimesh) and len(each.faces)]
         count = sum(len(each.faces) for each in found)
         parts = tuple(_part(each) for each in found) if count <= MAX_FACES else ()
@@ -133,15 +136,15 @@ def stood(
     corners = mesh.corners.reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
     foot = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
-    world_from_mesh = scale * _axes(np.array(up, dtype=np.float64), math.radians(yaw_deg))
+    world_from_mesh = scale * axes_standing(np.array(up, dtype=np.float64), math.radians(yaw_deg))
     parts = tuple(
         replace(part, corners=(part.corners - foot) @ world_from_mesh.T + np.array(at)) for part in mesh.parts
     )
     return Mesh(parts=parts)
 
 
-def _axes(up: Float64[np.ndarray, " 3"], yaw: float) -> Float64[np.ndarray, "3 3"]:
-    """What the mesh's x, y and z become in the world, as columns."""
+def axes_standing(up: Float64[np.ndarray, " 3"], yaw: float) -> Float64[np.ndarray, "3 3"]:
+    """What x, y and z of a mesh that stands in a world become there, as columns; ``yaw`` in radians."""
     up = up / np.linalg.norm(up)
     front = np.array([0.0, 0.0, -1.0]) if abs(up[2]) < 0.99 else np.array([0.0, 1.0, 0.0])
     front = front - up * (front @ up)
@@ -149,6 +152,23 @@ def _axes(up: Float64[np.ndarray, " 3"], yaw: float) -> Float64[np.ndarray, "3 3
     right = np.cross(up, front)
     cos, sin = math.cos(yaw), math.sin(yaw)
     return np.stack([cos * right - sin * front, up, sin * right + cos * front], axis=1)
+
+
+def _keep_colours(mesh: Any) -> None:
+    """Make plain colours of those at the corners of a glTF material without a texture.
+
+    They are linear, and trimesh forgets them when it copies a mesh.
+    """
+    visual = getattr(mesh, "visual", None)
+    material = getattr(visual, "material", None)
+    if visual is None or not isinstance(material, PBRMaterial) or material.baseColorTexture is not None:
+        return
+    if "color" in visual.vertex_attributes:
+        colours = np.asarray(visual.vertex_attributes["color"])[:, :3]
+        whole = np.iinfo(colours.dtype).max if np.issubdtype(colours.dtype, np.integer) else 1.0
+        factor = 1.0 if material.baseColorFactor is None else _unit_colour(material.baseColorFactor)[:3]
+        rgb = np.rint(255.0 * _display(colours / whole * factor).clip(0.0, 1.0)).astype(np.uint8)
+        mesh.visual = ColorVisuals(mesh, vertex_colors=rgb)
 
 
 def _part(mesh: trimesh.Trimesh) -> Part:

@@ -35,10 +35,26 @@ def psnr(
     return -10.0 * _mean((rgb - target).square(), mask).log10()
 
 
-def ssim(rgb: Float[Tensor, "n h w 3"], target: Float[Tensor, "n h w 3"]) -> Float[Tensor, " n"]:
-    """Structural similarity in [-1, 1], over whole pictures of at least 6 by 6 pixels."""
-    a, b = rgb.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
-    return kornia.metrics.ssim(a, b, SSIM_WINDOW).mean(dim=(1, 2, 3))
+def ssim(
+    rgb: Float[Tensor, "n h w 3"],
+    target: Float[Tensor, "n h w 3"],
+    *,
+    mask: Bool[Tensor, "n h w 1"] | None = None,
+) -> Float[Tensor, " n"]:
+    """Structural similarity in [-1, 1] of pictures of at least 6 by 6 pixels.
+
+    With a mask it is averaged over the windows about its pixels, and what the windows see beside it is taken
+    from ``target``.
+    """
+    if mask is not None:
+        rgb = torch.where(mask, rgb, target)
+    a, b = (picture.permute(0, 3, 1, 2) for picture in (rgb, target))
+    return _mean(kornia.metrics.ssim(a, b, SSIM_WINDOW).permute(0, 2, 3, 1), mask)
+
+
+def contrast(rgb: Float[Tensor, "n h w 3"]) -> Float[Tensor, " n"]:
+    """Standard deviation of the colours in a picture, mean of the channels; of at least 2 pixels."""
+    return rgb.flatten(1, 2).std(dim=1).mean(dim=-1)
 
 
 def _mean(values: Float[Tensor, "n h w c"], mask: Bool[Tensor, "n h w 1"] | None) -> Float[Tensor, " n"]:

@@ -37,8 +37,8 @@ BLOCK = 16
 """Pixels along a side of the squares that the twin composites at a time."""
 
 
-def sh_colours(sh: Float[Tensor, "g k 3"], directions: Float[Tensor, "g 3"]) -> Float[Tensor, "g 3"]:
-    """Colours that spherical harmonics show along unit ``directions`` from the camera; not negative."""
+def sh_basis(directions: Float[Tensor, "g 3"], coefficients: int) -> Float[Tensor, "g k"]:
+    """The first 1, 4, 9 or 16 spherical harmonics along unit ``directions``, in the order of splat files."""
     x, y, z = directions.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
 
@@ -46,16 +46,21 @@ def sh_colours(sh: Float[Tensor, "g k 3"], directions: Float[Tensor, "g 3"]) -> 
         return math.sqrt(numerator / (denominator * math.pi))
 
     basis = [torch.full_like(x, SH_C0)]
-    if sh.shape[1] > 1:
+    if coefficients > 1:
         basis += [-c(3, 4) * y, c(3, 4) * z, -c(3, 4) * x]
-    if sh.shape[1] > 4:
+    if coefficients > 4:
         basis += [c(15, 4) * x * y, -c(15, 4) * y * z, c(5, 16) * (2 * zz - xx - yy)]
         basis += [-c(15, 4) * x * z, c(15, 16) * (xx - yy)]
-    if sh.shape[1] > 9:
+    if coefficients > 9:
         basis += [-c(35, 32) * y * (3 * xx - yy), c(105, 4) * x * y * z, -c(21, 32) * y * (4 * zz - xx - yy)]
         basis += [c(7, 16) * z * (2 * zz - 3 * xx - 3 * yy), -c(21, 32) * x * (4 * zz - xx - yy)]
         basis += [c(105, 16) * z * (xx - yy), -c(35, 32) * x * (xx - 3 * yy)]
-    return ((torch.stack(basis, dim=-1)[..., None] * sh).sum(dim=1) + 0.5).clamp(min=0.0)
+    return torch.stack(basis, dim=-1)
+
+
+def sh_colours(sh: Float[Tensor, "g k 3"], directions: Float[Tensor, "g 3"]) -> Float[Tensor, "g 3"]:
+    """Colours that spherical harmonics show along unit ``directions`` from the camera; not negative."""
+    return ((sh_basis(directions, sh.shape[1])[..., None] * sh).sum(dim=1) + 0.5).clamp(min=0.0)
 
 
 def _colours_from(gaussians: Gaussians, origin: Float[Tensor, " 3"]) -> Float[Tensor, "g 3"]:

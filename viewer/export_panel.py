@@ -40,7 +40,7 @@ class ExportPanel:
             step=10_000,
             hint="Splats; neighbours are merged until so many are left. 0 for all.",
         )
-        for ending in sorted(WRITERS):
+        for ending in WRITERS:
             button = gui.add_button(f"Download {ending}", color="orange", hint="Made for you alone.")
             button.on_click(self._clicked(ending))
         page = gui.add_button(

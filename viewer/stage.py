@@ -20,12 +20,13 @@ from memory.points import Points
 from reconstruct.init import gaussians_from_points
 from render.cameras import Cameras
 from render.gaussians import Gaussians
+from render.plans import MOST_POINTS
 from viewer.asks import Grown, Scene
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.conventions import ViserPose, camera_from_pose, up_of
 from viewer.layers import NEAR, Layers
 from viewer.live import Chunk
-from viewer.minimap import MOST_POINTS, Plan, plan_of
+from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
 from viewer.visitor import Visitor
 from viewer.walls import Walls

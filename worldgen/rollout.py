@@ -13,6 +13,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +142,22 @@ class Growth:
             valid=first.valid | frames.valid,
         )
 
+    def give(self, frames: Frames, *, settings: dict[str, Any], seen: Seen | None = None) -> Frames:
+        """Commit measured frames as they are, in one chunk; a path that is pending stays so.
+
+        Args:
+            frames: at the size of the world, in its units.
+            settings: plain JSON: where they came from.
+            seen: what the cache shows to their cameras, where that is known already.
+
+        Returns:
+            The frames as they are stored.
+        """
+        seen = self.cache.render(frames.cameras) if seen is None else seen
+        chunk, stored = self.world.commit(frames, given=True, generator="input", seed=0, settings=settings)
+        self._remember(stored, seen, ids=list(chunk.frame_ids), given=True)
+        return stored
+
     def plan(self, cameras: Cameras, *, seed: int, name: str) -> None:
         """Store a camera path that :meth:`follow` will take, whatever happens to this process."""
         self.world.plan(cameras, seed=seed, generator=self.generator.name, settings={"path": name})
@@ -252,16 +269,22 @@ def start(
         seed: decides everything that is imagined.
         name: what the path is called.
     """
+    with drafted(path) as draft, World.create(draft, info) as world:
+        growth = Growth(world, generator)
+        growth.begin(first, seed=seed)
+        ahead = cameras[1 : len(cameras) + 1 - len(world.frame_ids())]
+        if len(ahead):
+            growth.plan(ahead, seed=seed, name=name)
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Lend a place beside ``path`` for a world, which gets its name when the block succeeds."""
     path = World.free_place(path)
     draft = path.with_name(f".{path.name}.starting")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        with World.create(draft, info) as world:
-            growth = Growth(world, generator)
-            growth.begin(first, seed=seed)
-            ahead = cameras[1 : len(cameras) + 1 - len(world.frame_ids())]
-            if len(ahead):
-                growth.plan(ahead, seed=seed, name=name)
+        yield draft
         draft.replace(path)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

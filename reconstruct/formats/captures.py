@@ -1,16 +1,15 @@
 """Captures: folders of photographs with known cameras, as other tools leave them.
 
-Room: reconstruct; the command line may import this. Two layouts are read: nerfstudio's ``transforms.json``
-(OpenGL axes, pixel centres at halves), and ``cameras.json`` with ``{"frames": [{"file", "K", "c2w"}]}``
-(OpenCV axes, pixel centres at whole numbers). Files are not trusted: every error is a ValueError of one
-sentence.
+Room: reconstruct; the command line may import this. Three layouts are read: nerfstudio's ``transforms.json``
+(OpenGL axes, pixel centres at halves), ``cameras.json`` with ``{"frames": [{"file", "K", "c2w"}]}`` (OpenCV
+axes, pixel centres at whole numbers), and COLMAP's sparse models beside a folder ``images``. Files are not
+trusted: every error is a ValueError of one sentence.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,17 @@ from kornia.geometry import undistort_image
 from torch import Tensor
 
 from memory.pictures import read_rgb
+from reconstruct.formats.colmap import Photograph, model_in, read_model
+from reconstruct.formats.entries import evenly, file_within, matrix_of, needed_file, number_of, size_of
 from reconstruct.meshes import DAMAGED
 from render.cameras import Cameras, checked, resized
 from render.frames import Frames
-from render.json_files import MAX_NUMBER, is_number, read_json
+from render.json_files import MAX_NUMBER, read_json
 
 NAMES = ("transforms.json", "cameras.json")
+LAYOUTS = "transforms.json, cameras.json or a COLMAP model"
+IMAGES = "images"
+"""Where the photographs of a COLMAP model lie."""
 
 LONGEST = 1_024
 """Pixels of the longer side to which larger photographs are shrunk."""
@@ -41,6 +45,19 @@ LENSES = ("k1", "k2", "p1", "p2", "k3")
 """OpenCV's numbers of a lens, in its order; what else nerfstudio may name is refused."""
 
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "RADIAL", "SIMPLE_RADIAL")
+
+LENS_OF: dict[str, tuple[str, ...]] = {
+    "SIMPLE_PINHOLE": ("f", "cx", "cy"),
+    "PINHOLE": ("fx", "fy", "cx", "cy"),
+    "SIMPLE_RADIAL": ("f", "cx", "cy", "k1"),
+    "RADIAL": ("f", "cx", "cy", "k1", "k2"),
+    "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
+    "FULL_OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6"),
+}
+"""What the parameters of COLMAP's camera models are; others are no pinholes with a lens before them."""
+
+ColouredPoints = tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]
+"""Places, and colours in [0, 1]."""
 
 COVERED = 0.999
 """Share of a pixel that a photograph without its lens has to cover."""
@@ -61,11 +78,11 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
+class View:
     """What a file says of one photograph."""
 
     file: Path
-    mask: Path | None
+    mask: Path | None = None
     K: tuple[float, float, float, float]
     """fx, fy, cx, cy in pixels, centres of pixels at halves."""
 
@@ -73,71 +90,118 @@ class _View:
     """Width and height that ``K`` belongs to, if they are told."""
 
     c2w: Float[np.ndarray, "4 4"]
-    lens: tuple[float, ...]
+    lens: tuple[float, ...] = (0.0,) * len(LENSES)
+    """What ``LENSES`` names."""
+
+    depth: Path | None = None
 
 
 def is_capture(folder: Path) -> bool:
     """Whether a folder says that it holds posed photographs."""
-    return any((folder / name).is_file() for name in NAMES)
+    return any((folder / name).is_file() for name in NAMES) or model_in(folder) is not None
 
 
 def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Capture:
     """Photographs, cameras, and points if there are any.
 
     Args:
-        folder: holds ``transforms.json`` or ``cameras.json``; everything they name lies within.
+        folder: holds ``transforms.json``, ``cameras.json`` or a COLMAP model, the first of which is read;
+            everything they name lies within.
         most: photographs to take; of more, an even choice.
         longest: pixels of the longer side of what is returned; larger photographs are shrunk.
 
     Raises:
         ValueError: one sentence about the first thing that is wrong.
     """
-    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    file = next((folder / name for name in NAMES if (folder / name).is_file()), None) or model_in(folder)
     if file is None:
-        raise ValueError(f"{folder} is no capture: it holds neither {' nor '.join(NAMES)}")
+        raise ValueError(f"{folder} is no capture: it holds none of {LAYOUTS}")
     try:
-        data = read_json(file)
-        if not isinstance(data, dict):
-            raise ValueError("it should hold an object with frames")
-        views, points = (
-            _views(data, folder, is_opengl=file.name == NAMES[0]),
-            _path(data, "ply_file_path", folder),
-        )
-        if len(views) > most:
-            views = [views[round(i * (len(views) - 1) / max(most - 1, 1))] for i in range(most)]
-        frames = _frames(views, longest=longest)
+        views, points = _told_by_colmap(file, folder) if file.is_dir() else _told_by_json(file, folder)
+        frames = _frames(evenly(views, most), longest=longest)
         checked(frames.cameras)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
-    places, rgb = (np.zeros((0, 3)), np.zeros((0, 3))) if points is None else _points(points)
+    places, rgb = points
+    if not np.isfinite(places).all() or (np.abs(places) > MAX_NUMBER).any():
+        raise ValueError(f"{file} has points that are NaN, infinite or absurdly far away")
     return Capture(frames=frames, points=torch.from_numpy(places).float(), rgb=torch.from_numpy(rgb).float())
 
 
-def _views(data: dict[str, Any], folder: Path, *, is_opengl: bool) -> list[_View]:
+def _told_by_json(file: Path, folder: Path) -> tuple[list[View], ColouredPoints]:
+    """Views and points that one of the JSON files names."""
+    data = read_json(file)
+    if not isinstance(data, dict):
+        raise ValueError("it should hold an object with frames")
+    views = views_told(data, folder, read=opengl_view if file.name == NAMES[0] else opencv_view)
+    points = file_within(data, "ply_file_path", folder)
+    return views, (np.zeros((0, 3)), np.zeros((0, 3))) if points is None else _points(points)
+
+
+def _told_by_colmap(file: Path, folder: Path) -> tuple[list[View], ColouredPoints]:
+    """Views in the order of their names, and points, of a COLMAP model."""
+    model = read_model(file)
+    if not 2 <= len(model.photographs) <= MAX_PICTURES:
+        raise ValueError(
+            f"a capture should have 2 to {MAX_PICTURES} photographs, got {len(model.photographs)}"
+        )
+    views = [
+        _colmap_view(photograph, folder / IMAGES)
+        for photograph in sorted(model.photographs, key=lambda photograph: photograph.name)
+    ]
+    return views, (model.points, model.rgb / 255.0)
+
+
+def _colmap_view(photograph: Photograph, images: Path) -> View:
+    lens = photograph.lens
+    if lens.model not in LENS_OF:
+        raise ValueError(
+            f"{photograph.name:.60} was taken through a lens {lens.model}; undistort the photographs first"
+        )
+    said = dict(zip(LENS_OF[lens.model], lens.params, strict=True))
+    if any(said.get(name, 0.0) for name in ("k4", "k5", "k6")):
+        raise ValueError(f"{photograph.name:.60} has k4 to k6 of a lens; undistort the photographs first")
+    fx = said["f"] if "f" in said else said["fx"]
+    return View(
+        file=needed_file({"name": photograph.name}, "name", images),
+        K=(fx, said.get("fy", fx), said["cx"], said["cy"]),
+        size=(lens.width, lens.height),
+        c2w=np.linalg.inv(photograph.w2c),
+        lens=tuple(said.get(name, 0.0) for name in LENSES),
+    )
+
+
+def views_told(
+    data: dict[str, Any], folder: Path, *, read: Callable[[dict[str, Any], Path], View]
+) -> list[View]:
+    """What a file says of its photographs; what it says of all goes for each."""
     frames = data.get("frames")
     if not isinstance(frames, list) or not 2 <= len(frames) <= MAX_PICTURES:
         raise ValueError(f'"frames" should list 2 to {MAX_PICTURES} photographs')
     if not all(isinstance(frame, dict) for frame in frames):
         raise ValueError('every entry of "frames" should be an object')
-    read = _opengl_view if is_opengl else _opencv_view
     return [read(data | frame, folder) for frame in frames]
 
 
-def _opencv_view(said: dict[str, Any], folder: Path) -> _View:
-    K = _matrix(said, "K", rows=3)
+def opencv_view(
+    said: dict[str, Any], folder: Path, *, file: str = "file", depth: str = "depth_file_path"
+) -> View:
+    """A frame of ``cameras.json``, or of what is like it but for the names of its files."""
+    K = matrix_of(said, "K", rows=3)
     if K[0, 1] or K[1, 0] or K[2].tolist() != [0.0, 0.0, 1.0]:
         raise ValueError('"K" should be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels')
-    return _View(
-        file=_needed(said, "file", folder),
-        mask=_path(said, "mask_path", folder),
+    return View(
+        file=needed_file(said, file, folder),
+        mask=file_within(said, "mask_path", folder),
         K=(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) + 0.5, float(K[1, 2]) + 0.5),
-        size=_size(said, "width", "height"),
-        c2w=_matrix(said, "c2w", rows=4),
-        lens=(0.0,) * len(LENSES),
+        size=size_of(said, "width", "height"),
+        c2w=matrix_of(said, "c2w", rows=4),
+        depth=file_within(said, depth, folder),
     )
 
 
-def _opengl_view(said: dict[str, Any], folder: Path) -> _View:
+def opengl_view(said: dict[str, Any], folder: Path) -> View:
+    """A frame of nerfstudio's ``transforms.json``."""
     model = said.get("camera_model", "OPENCV")
     odd = [name for name in ("k4", "k5", "k6") if said.get(name)]
     if model not in PINHOLES or odd:
@@ -145,24 +209,25 @@ def _opengl_view(said: dict[str, Any], folder: Path) -> _View:
             f"photographs should be those of a pinhole, with at most {', '.join(LENSES)} of a lens, "
             f"got {model!r:.40} {' '.join(odd)}; undistort them first"
         )
-    size = _size(said, "w", "h")
+    size = size_of(said, "w", "h")
     if "fl_x" not in said and size is not None and "camera_angle_x" in said:
         focal = (
-            0.5 * size[0] / math.tan(0.5 * min(max(_number(said, "camera_angle_x"), 1e-3), math.pi - 1e-3))
+            0.5 * size[0] / math.tan(0.5 * min(max(number_of(said, "camera_angle_x"), 1e-3), math.pi - 1e-3))
         )
         said = {"fl_x": focal, "cx": 0.5 * size[0], "cy": 0.5 * size[1]} | said
-    fx = _number(said, "fl_x")
-    return _View(
-        file=_needed(said, "file_path", folder),
-        mask=_path(said, "mask_path", folder),
-        K=(fx, _number({"fl_y": fx} | said, "fl_y"), _number(said, "cx"), _number(said, "cy")),
+    fx = number_of(said, "fl_x")
+    return View(
+        file=needed_file(said, "file_path", folder),
+        mask=file_within(said, "mask_path", folder),
+        K=(fx, number_of({"fl_y": fx} | said, "fl_y"), number_of(said, "cx"), number_of(said, "cy")),
         size=size,
-        c2w=_matrix(said, "transform_matrix", rows=4) @ np.diag([1.0, -1.0, -1.0, 1.0]),
-        lens=tuple(_number({name: 0.0} | said, name) for name in LENSES),
+        c2w=matrix_of(said, "transform_matrix", rows=4) @ np.diag([1.0, -1.0, -1.0, 1.0]),
+        lens=tuple(number_of({name: 0.0} | said, name) for name in LENSES),
+        depth=file_within(said, "depth_file_path", folder),
     )
 
 
-def _frames(views: Sequence[_View], *, longest: int) -> Frames:
+def _frames(views: Sequence[View], *, longest: int) -> Frames:
     """All photographs at one size, as a pinhole would have taken them."""
     pictures, covers, Ks, first = [], [], [], None
     for view in views:
@@ -174,8 +239,8 @@ def _frames(views: Sequence[_View], *, longest: int) -> Frames:
                 f"photographs of a capture share one size; {view.file.name} is {width}x{height}, others are "
                 f"{first[0]}x{first[1]}"
             )
-        K = _intrinsics(view, width, height)
-        picture, cover = _without_lens(rgb, _mask(view, width, height), K, view.lens)
+        K = intrinsics_of(view, width, height)
+        picture, cover = _without_lens(rgb, mask_of(view, width, height), K, view.lens)
         share = min(1.0, longest / max(width, height))
         size = max(1, round(height * share)), max(1, round(width * share))
         pictures.append(_shrunk(picture, size).clamp(0.0, 1.0))
@@ -198,7 +263,7 @@ def _frames(views: Sequence[_View], *, longest: int) -> Frames:
     )
 
 
-def _intrinsics(view: _View, width: int, height: int) -> Float[Tensor, "3 3"]:
+def intrinsics_of(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
     """Intrinsics for the photograph as it was found; some tools halve photographs and leave the rest."""
     fx, fy, cx, cy = view.K
     across, down = (1.0, 1.0) if view.size is None else (width / view.size[0], height / view.size[1])
@@ -207,7 +272,7 @@ def _intrinsics(view: _View, width: int, height: int) -> Float[Tensor, "3 3"]:
     return torch.tensor([[fx * across, 0.0, cx * across], [0.0, fy * down, cy * down], [0.0, 0.0, 1.0]])
 
 
-def _mask(view: _View, width: int, height: int) -> Float[Tensor, "1 h w 1"]:
+def mask_of(view: View, width: int, height: int) -> Float[Tensor, "1 h w 1"]:
     """1 where the photograph counts."""
     if view.mask is None:
         return torch.ones(1, height, width, 1)
@@ -239,7 +304,7 @@ def _shrunk(image: Float[Tensor, "1 h w c"], size: tuple[int, int]) -> Float[Ten
     return F.interpolate(image.permute(0, 3, 1, 2), size, mode="area").permute(0, 2, 3, 1).contiguous()
 
 
-def _points(file: Path) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]:
+def _points(file: Path) -> ColouredPoints:
     """Places and colours of a PLY file; grey where it says nothing of colours."""
     try:
         if file.stat().st_size > MAX_POINT_BYTES:
@@ -251,53 +316,6 @@ def _points(file: Path) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 
         raise ValueError(
             f"{file} should be a PLY file with points, but cannot be read ({error!s:.100})"
         ) from None
-    if not np.isfinite(places).all() or (np.abs(places) > MAX_NUMBER).any():
-        raise ValueError(f"{file} holds points that are NaN, infinite or absurdly far away")
     if colours.shape[:1] != places.shape[:1] or colours.ndim != 2:
         return places, np.full_like(places, 0.5)
     return places, colours[:, :3].astype(np.float64) / 255.0
-
-
-def _needed(said: dict[str, Any], name: str, folder: Path) -> Path:
-    path = _path(said, name, folder)
-    if path is None:
-        raise ValueError(f'a frame names no photograph in "{name}"')
-    return path
-
-
-def _path(said: dict[str, Any], name: str, folder: Path) -> Path | None:
-    """A file within the folder, links followed; nothing where nothing is named."""
-    text = said.get(name)
-    if text is None:
-        return None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(f'"{name}" should be the name of a file, got {text!r:.60}')
-    if os.path.isabs(text) or ".." in Path(text).parts:
-        raise ValueError(f'"{name}" should name a file in the folder of the capture, got {text!r:.60}')
-    return folder / text
-
-
-def _size(said: dict[str, Any], across: str, down: str) -> tuple[int, int] | None:
-    if across not in said or down not in said:
-        return None
-    width, height = _number(said, across), _number(said, down)
-    if width < 1 or height < 1:
-        raise ValueError(f'"{across}" and "{down}" should be positive numbers of pixels')
-    return int(width), int(height)
-
-
-def _number(said: dict[str, Any], name: str) -> float:
-    value = said.get(name)
-    if not is_number(value):
-        raise ValueError(f'"{name}" should be a finite number, got {value!r:.60}')
-    return float(value)
-
-
-def _matrix(said: dict[str, Any], name: str, *, rows: int) -> Float[np.ndarray, "n n"]:
-    value = said.get(name)
-    if not isinstance(value, list) or len(value) != rows:
-        raise ValueError(f'a frame has no "{name}" of {rows} rows')
-    for row in value:
-        if not isinstance(row, list) or len(row) != rows:
-            raise ValueError(f'"{name}" should hold {rows} numbers in every row')
-    return np.array([[_number({name: number}, name) for number in row] for row in value])

@@ -21,7 +21,7 @@ import trimesh
 from playwright.sync_api import Browser, Page, expect
 
 from memory.world import World
-from reconstruct.formats import read_ply
+from reconstruct.formats import WRITERS, read_splats
 from tests.e2e.windows import (
     HEIGHT,
     PATIENCE_MS,
@@ -291,14 +291,17 @@ def test_growing_follows_the_path_that_is_drawn(seen: Open):
 
 
 def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
-    page, file = seen.page, tmp_path / "world.ply"
+    page = seen.page
     show_tab(page, "Export")
     seen.fill("At most", "500")
-    with page.expect_download() as sent:
-        press(page, "Download .ply")
-    sent.value.save_as(file)
-    assert len(read_ply(file)) == 500
-    seen.say("world.ply: 500 splats")
+    for ending in WRITERS:
+        file = tmp_path / f"world{ending}"
+        with page.expect_download() as sent:
+            press(page, f"Download {ending}")
+        assert sent.value.suggested_filename == file.name
+        sent.value.save_as(file)
+        assert len(read_splats(file)) == 500
+        seen.say(f"{file.name}: 500 splats")
 
 
 def test_colours_quality_and_background_can_be_chosen(seen: Open):

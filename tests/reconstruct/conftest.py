@@ -1,8 +1,9 @@
-"""Things that the tests of reconstruct share: splats of every degree, and a stranger who reads them."""
+"""Things that the tests of reconstruct share: splats of every degree, and strangers who read files."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,12 @@ from render.gaussians import Gaussians
 
 PROJECT = Path(__file__).parents[2]
 TOOL = PROJECT / "node_modules" / "@playcanvas" / "splat-transform" / "bin" / "cli.mjs"
+VALIDATOR = PROJECT / "node_modules" / "gltf-validator" / "index.js"
+VALIDATE = """
+const [validator, file] = process.argv.slice(1);
+const data = new Uint8Array(require("fs").readFileSync(file));
+require(validator).validateBytes(data).then((report) => console.log(JSON.stringify(report)));
+"""
 
 
 @pytest.fixture
@@ -42,26 +49,41 @@ def make_gaussians() -> Callable[..., Gaussians]:
 @pytest.fixture
 def splat_transform() -> Callable[..., str]:
     """Run PlayCanvas splat-transform, which shares no code with us, and return what it prints."""
+    node = _node_for(TOOL)
+
+    def run(*arguments: str | Path) -> str:
+        return _printed(node, str(TOOL), "--quiet", *map(str, arguments))
+
+    return run
+
+
+@pytest.fixture
+def gltf_validator() -> Callable[[Path], dict]:
+    """Run the validator of the Khronos Group on a GLB file, and return its report."""
+    node = _node_for(VALIDATOR)
+
+    def run(file: Path) -> dict:
+        return json.loads(_printed(node, "-e", VALIDATE, str(VALIDATOR), str(file)))
+
+    return run
+
+
+def _node_for(tool: Path) -> str:
+    """Node.js, if it and a tool of ``package.json`` are there; else the test is skipped, but never in CI."""
     node = _node()
-    if node is None or not TOOL.exists():
-        missing = "Node.js" if node is None else "@playcanvas/splat-transform"
+    if node is None or not tool.exists():
+        missing = "Node.js" if node is None else tool.relative_to(PROJECT / "node_modules").as_posix()
         reason = f"{missing} is missing; install it with: npm install --ignore-scripts --no-package-lock"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    return node
 
-    def run(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            [node, str(TOOL), "--quiet", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    return run
+def _printed(node: str, *arguments: str) -> str:
+    done = subprocess.run([node, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _node() -> str | None:

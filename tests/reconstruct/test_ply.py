@@ -13,14 +13,8 @@ import torch
 import trimesh
 
 from reconstruct.formats import export_splats, read_ply, write_ply
-from render.gaussians import Gaussians
-
-FIELDS = [field.name for field in dataclasses.fields(Gaussians)]
-
-
-def assert_identical(a: Gaussians, b: Gaussians) -> None:
-    for name in FIELDS:
-        torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=0, atol=0)
+from reconstruct.formats.ply import read_own_ply
+from tests.reconstruct.splat_files import FIELDS, assert_identical, assert_sound, told
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
@@ -144,22 +138,22 @@ HOSTILE = {
     "big endian": (lambda ply: ply.replace(b"little", b"big"), "binary_little_endian"),
     "no format": (lambda _: b"ply\nend_header\n", "binary_little_endian"),
     "no element": (lambda _: b"ply\nformat binary_little_endian 1.0\nend_header\n", "element vertex COUNT"),
-    "other element": (lambda ply: ply.replace(b"vertex", b"chunk"), "element vertex COUNT"),
+    "other element": (lambda ply: ply.replace(b"vertex", b"face"), "element vertex COUNT"),
+    "compressed": (lambda ply: ply.replace(b"vertex", b"chunk"), r"\.compressed\.ply"),
     "negative count": (lambda ply: ply.replace(b"vertex 3", b"vertex -3"), "element vertex COUNT"),
     "count is a word": (lambda ply: ply.replace(b"vertex 3", b"vertex many"), "element vertex COUNT"),
     "count of 5000 digits": (
         lambda ply: ply.replace(b"vertex 3", b"vertex " + b"9" * 5000),
         "element vertex",
     ),
-    "count beyond the file": (lambda ply: ply.replace(b"vertex 3", b"vertex 999999999999999"), "cut short"),
+    "count beyond the file": (lambda ply: ply.replace(b"vertex 3", b"vertex 4"), "cut short"),
+    "count beyond reason": (lambda ply: ply.replace(b"vertex 3", b"vertex 999999999999999"), "GiB"),
     "one byte short": (lambda ply: ply[:-1], "cut short"),
     "unknown type": (lambda ply: ply.replace(b"float x", b"quad x"), "property TYPE NAME"),
     "list": (lambda ply: ply.replace(b"float x", b"list uchar int x"), "property TYPE NAME"),
     "name twice": (lambda ply: ply.replace(b"float y", b"float x"), "share a name"),
     "no rotation": (lambda ply: ply.replace(b"rot_3", b"spin"), "rot_3 is missing"),
     "odd SH": (lambda ply: ply.replace(b"nx", b"f_rest_0"), "0, 9, 24 or 45"),
-    "NaN": (lambda ply: ply[:-4] + np.float32(np.nan).tobytes(), "NaN or infinite"),
-    "rotation of length zero": (lambda ply: ply[:-16] + bytes(16), "length zero"),
 }
 
 
@@ -175,6 +169,61 @@ def test_hostile_files_are_refused(tmp_path: Path, make_gaussians, case: str):
     assert len(str(refusal.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("x", np.nan), ("f_rest_0", np.inf), ("rot", 0.0), ("rot", 1e-9)]
+)
+def test_senseless_splats_are_left_out_and_told(tmp_path: Path, make_gaussians, column: str, value: float):
+    gaussians, file = make_gaussians(6, degree=1), tmp_path / "a.ply"
+    write_ply(gaussians, file)
+    header, body = file.read_bytes().split(b"end_header\n", 1)
+    table = np.frombuffer(body, "<f4").reshape(6, 26).copy()
+    columns = {"x": slice(0, 1), "f_rest_0": slice(9, 10), "rot": slice(22, 26)}[column]
+    table[:2, columns] = value
+    file.write_bytes(header + b"end_header\n" + table.tobytes())
+    read, messages = told(read_ply, file)
+    assert_identical(read, gaussians[2:])
+    reason = "rotations have length zero in 2" if column == "rot" else "numbers are NaN or infinite in 2"
+    assert len(messages) == 1
+    assert messages[0].startswith("a.ply: 2 of 6 splats are left out: ")
+    assert reason in messages[0]
+    table[:, columns] = value
+    file.write_bytes(header + b"end_header\n" + table.tobytes())
+    with pytest.raises(ValueError, match="none of its 6 splats makes sense"):
+        read_ply(file)
+
+
+def test_in_files_of_our_own_whatever_is_odd_is_damage(tmp_path: Path, make_gaussians):
+    gaussians, file = make_gaussians(6, degree=1), tmp_path / "a.ply"
+    write_ply(gaussians, file)
+    assert_identical(read_own_ply(file), gaussians)
+    whole = file.read_bytes()
+    for damaged, message in (
+        (whole[:-1], "cut short"),
+        (whole + b"more", "0 of its splats make no sense, and 4 bytes follow"),
+        (whole[:-4] + np.float32(np.nan).tobytes(), "1 of its splats make no sense"),
+        (whole[:-16] + bytes(16), "1 of its splats make no sense"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            read_own_ply(file)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e30])
+def test_rotations_of_any_length_are_read(tmp_path: Path, make_gaussians, factor: float):
+    gaussians = make_gaussians(6, degree=0)
+    stretched = dataclasses.replace(gaussians, quats=gaussians.quats * factor)
+    write_ply(stretched, tmp_path / "a.ply")
+    torch.testing.assert_close(read_ply(tmp_path / "a.ply").quats, gaussians.quats)
+
+
+def test_what_follows_the_splats_may_be_another_table(tmp_path: Path, make_gaussians):
+    gaussians, file = make_gaussians(6, degree=0), tmp_path / "a.ply"
+    write_ply(gaussians, file)
+    more = b"element face 1\nproperty list uchar int vertex_index\nend_header\n"
+    file.write_bytes(file.read_bytes().replace(b"end_header\n", more) + b"\3" + bytes(12))
+    assert_identical(read_ply(file), gaussians)
+
+
 def test_damaged_headers_are_read_or_refused_and_nothing_else(tmp_path: Path, make_gaussians):
     write_ply(make_gaussians(3, degree=1), tmp_path / "a.ply")
     whole = (tmp_path / "a.ply").read_bytes()
@@ -185,7 +234,7 @@ def test_damaged_headers_are_read_or_refused_and_nothing_else(tmp_path: Path, ma
             damaged[place] = rng.integers(256)
         (tmp_path / "a.ply").write_bytes(damaged)
         try:
-            assert torch.isfinite(read_ply(tmp_path / "a.ply").means).all()
+            assert_sound(told(read_ply, tmp_path / "a.ply")[0])
         except ValueError:
             refused += 1
     assert refused > 400

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from render.metrics import mean_absolute_error, psnr, ssim
+from render.metrics import contrast, mean_absolute_error, psnr, ssim
 from tests.oracles.box_room import BoxRoom
 
 
@@ -71,3 +71,23 @@ def test_ssim_matches_its_definition_window_by_window(box_room: BoxRoom):
             likeness = (2 * mx * my + 1e-4) * (2 * covariance + 9e-4)
             scores.append(likeness / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4)))
     assert ssim(a, b).item() == pytest.approx(torch.stack(scores).mean().item(), abs=1e-6)
+
+
+def test_ssim_under_a_mask_does_not_see_what_is_masked(box_room: BoxRoom):
+    rgb = box_room.frames.rgb
+    other = rgb.flip(1)
+    mask = torch.zeros(3, 44, 60, 1, dtype=torch.bool)
+    mask[:, :22] = True
+    half_wrong = torch.where(mask, rgb, torch.tensor(math.nan))
+    torch.testing.assert_close(ssim(half_wrong, rgb, mask=mask), torch.ones(3), atol=1e-5, rtol=0)
+    wrong = ssim(torch.where(mask, other, torch.tensor(math.nan)), rgb, mask=mask)
+    assert (wrong < 0.8).all()
+    everywhere = torch.ones_like(mask)
+    torch.testing.assert_close(ssim(other, rgb, mask=everywhere), ssim(other, rgb))
+
+
+def test_contrast_is_the_spread_of_each_channel_not_between_them():
+    grey = torch.tensor([0.2, 0.8]).view(1, 1, 2, 1).expand(1, 1, 2, 3)
+    torch.testing.assert_close(contrast(grey), torch.tensor([0.3 * 2**0.5]))
+    one_colour = torch.tensor([0.1, 0.5, 0.9]).expand(2, 4, 4, 3)
+    torch.testing.assert_close(contrast(one_colour), torch.zeros(2), atol=1e-6, rtol=0)

@@ -17,7 +17,7 @@ from tests.oracles.walks import walk_of
 from worldgen import generator as generator_module
 from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
-from worldgen.generator import REMEMBERED_FRAMES, Generator, RGBDGenerator
+from worldgen.generator import FIRST_STEPS, REMEMBERED_FRAMES, Generator, RGBDGenerator
 from worldgen.model.attention import views_of
 from worldgen.model.trunk import Recall
 from worldgen.model.weights import HEADER, MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
@@ -166,6 +166,19 @@ def test_one_seed_gives_one_picture_and_another_seed_another(weights: Path, walk
     assert same(first, again(known, recall, units=UNITS, seed=3))
     assert not same(first, generator(known, recall, units=UNITS, seed=4))
     assert checked(first) is first
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(2, FIRST_STEPS), (FIRST_STEPS + 8, FIRST_STEPS + 8)])
+def test_a_view_out_of_nothing_takes_its_time(weights: Path, walk: Frames, steps: int, expected: int):
+    generator, nothing = RGBDGenerator(weights, steps=steps), nothing_known(walk.cameras[2:])
+    calls: list[int] = []
+    generator.model.register_forward_hook(lambda *_: calls.append(1))
+    generator(nothing, None, units=UNITS, seed=3)
+    assert len(calls) == expected
+    for known, recall in ((nothing, walk[:1]), (known_pictures(walk[2:]), None)):
+        calls.clear()
+        generator(known, recall, units=UNITS, seed=3)
+        assert len(calls) == steps
 
 
 def test_what_is_recalled_changes_the_picture(weights: Path, walk: Frames):

@@ -141,8 +141,4 @@ def take_in(
 def _committed(growth: Growth, done: Aligned, seen: Seen) -> Frames:
     fit = done.fit
     settings = {"alignment": {"method": fit.method, "a": fit.affine.a, "b": fit.affine.b}}
-    chunk, stored = growth.world.commit(done.frames, given=True, generator="input", seed=0, settings=settings)
-    ids = list(chunk.frame_ids)
-    growth.cache.remember(stored, seen, ids=ids, given=True)
-    growth.bank.append(stored, ids=ids)
-    return stored
+    return growth.give(done.frames, settings=settings, seen=seen)

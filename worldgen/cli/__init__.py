@@ -18,6 +18,8 @@ from typing import Annotated
 
 import tyro
 
+from worldgen.cli.convert import Convert
+from worldgen.cli.doctor import Doctor
 from worldgen.cli.edit import Edit
 from worldgen.cli.evaluate import Evaluate
 from worldgen.cli.export import Export
@@ -27,15 +29,18 @@ from worldgen.cli.fly import Fly
 from worldgen.cli.gc import Gc
 from worldgen.cli.grow import Grow
 from worldgen.cli.heads import Heads
+from worldgen.cli.imports import Import
 from worldgen.cli.info import Info
 from worldgen.cli.redo import Redo
 from worldgen.cli.replay import Replay
+from worldgen.cli.report import Report
 from worldgen.cli.train import Train
 from worldgen.cli.undo import Undo
 from worldgen.cli.view import View
 
 Command = (
     Annotated[Grow, tyro.conf.subcommand("grow")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[Extend, tyro.conf.subcommand("extend")]
     | Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Undo, tyro.conf.subcommand("undo")]
@@ -46,8 +51,11 @@ Command = (
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
 )

@@ -4,32 +4,93 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from memory.world import World
+    from reconstruct.surface import Surface
+    from reconstruct.tsdf import Field, Fusion
+    from worldgen.cli.progress import Bar
+
+MESH_ENDINGS = (".glb", ".obj")
+"""File names that mean a mesh where nothing else is said."""
+
+TEXTURED_FACES, COLLIDER_FACES = 20_000, 5_000
+"""Faces of a mesh with a texture and of one to bump into, where their number is not given."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write a world as a file for other tools; the suffix decides the format (.ply: 3D Gaussian splats)."""
+    """Write a world as a file for other tools; the suffix decides the format.
+
+    Splats: .ply keeps everything and opens everywhere, .compressed.ply and .spz are small, .splat has plain
+    colours, .glb with --format splats is glTF (KHR_gaussian_splatting).
+
+    Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
+    glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
+
+    Datasets: with --format nerfstudio or colmap the frames are written as a folder that trainers read.
+    """
 
     world: Annotated[Path, tyro.conf.Positional]
     """Folder of the world."""
 
     dest: Annotated[Path, tyro.conf.Positional]
-    """File to write."""
+    """File to write; a new folder for datasets."""
+
+    format: Literal["splats", "mesh", "nerfstudio", "colmap"] | None = None
+    """What to write where a suffix cannot tell."""
 
     max_splats: int | None = None
     """At most so many splats, neighbours merged to cover as much; all where not given."""
 
+    voxel: float | None = None
+    """Mesh: detail in world units; one and a half pixels at a typical distance where not given."""
+
+    max_depth: float | None = None
+    """Mesh: nothing further than this from a camera, world units; five typical distances where not given."""
+
+    faces: int | None = None
+    """Mesh: at most about so many faces; all where not given, 20,000 with a texture, 5,000 as a collider."""
+
+    texture: int | None = None
+    """Mesh: colours in a picture with so many texels a side, such as 2048, not at the corners (.glb)."""
+
+    collider: bool = False
+    """Mesh: a shape with few faces and no colours, for physics."""
+
+    memory_mib: int = 1024
+    """Mesh: what fusing may take; voxels grow until they fit, if --voxel is not given."""
+
     def run(self) -> int:
+        from worldgen.cli.datasets import export_dataset
+
+        kind = self.format or ("mesh" if self.dest.suffix.lower() in MESH_ENDINGS else "splats")
+        if kind == "mesh":
+            return self._run_mesh()
+        of_meshes = (self.voxel, self.max_depth, self.faces, self.texture)
+        if self.collider or any(option is not None for option in of_meshes):
+            raise ValueError(
+                "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
+                f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --format mesh"
+            )
+        if kind == "splats":
+            return self._run_splats()
+        if self.max_splats is not None:
+            raise ValueError(f"--max-splats is for splats; a {kind} dataset holds all frames and points")
+        return export_dataset(self.world, self.dest, kind)
+
+    def _run_splats(self) -> int:
         from memory.restore import restored_cache
         from memory.world import World
         from reconstruct.fitted import splats_of
-        from reconstruct.formats import export_splats
+        from reconstruct.formats import check_splat_file, export_splats
         from reconstruct.levels import thinned
         from worldgen.cli.progress import bar
 
+        check_splat_file(self.dest)
         with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=2) as progress:
             cache = restored_cache(world)
             progress.step(f"{len(cache):,} points")
@@ -40,3 +101,72 @@ class Export:
             progress.step(f"{len(gaussians):,} splats")
         print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201
         return 0
+
+    def _run_mesh(self) -> int:
+        from memory.world import World
+        from reconstruct.mesh_files import write_mesh
+        from reconstruct.tsdf import Fusion
+        from worldgen.cli.progress import bar
+
+        self._check_mesh()
+        settings = Fusion(
+            voxel=self.voxel, max_depth=self.max_depth, memory_bytes=max(self.memory_mib, 0) << 20
+        )
+        with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=3) as progress:
+            surface, field = self._surface(world, settings, progress)
+            write_mesh(surface, self.dest, up=world.scene.up)
+            progress.step(f"{len(surface):,} faces")
+            unit = "m" if world.scene.units == "metres" else "units"
+        look = "no colours" if surface.rgb is None else "a texture" if surface.texture else "colours"
+        print(  # noqa: T201
+            f"{self.dest}: {len(surface):,} faces with {look}, from voxels of {field.voxel:.3g} {unit}"
+        )
+        return 0
+
+    def _check_mesh(self) -> None:
+        """Refuse what does not go together, before the work is done."""
+        from reconstruct.mesh_files import check_mesh_file
+        from reconstruct.painted import check_size
+        from reconstruct.tidy import check_faces
+
+        check_mesh_file(self.dest)
+        if self.max_splats is not None:
+            raise ValueError("--max-splats is for splats; --faces limits a mesh")
+        if self.faces is not None:
+            check_faces(self.faces)
+        if self.texture is not None:
+            check_size(self.texture)
+            if self.collider:
+                raise ValueError("a collider has no colours; leave --texture or --collider out")
+            if self.dest.suffix.lower() != ".glb":
+                raise ValueError(f"only .glb holds a mesh with its texture, and {self.dest.name} is none")
+
+    def _surface(self, world: World, settings: Fusion, progress: Bar) -> tuple[Surface, Field]:
+        """The mesh to write, and what it was made of."""
+        import dataclasses
+
+        from reconstruct.painted import painted
+        from reconstruct.seen import SeenFrames
+        from reconstruct.surface import surface_of
+        from reconstruct.tidy import decimated, without_islands
+        from reconstruct.tsdf import fuse
+
+        frames = SeenFrames(world)
+        field = fuse(frames, settings)
+        progress.step(f"{len(field):,} blocks")
+        surface = without_islands(surface_of(field))
+        if not len(surface):
+            raise ValueError(
+                f"the frames of {self.world} show no surface that voxels of {field.voxel:.3g} can hold; "
+                "grow it on, or choose another --voxel"
+            )
+        if self.collider:
+            surface = dataclasses.replace(surface, rgb=None)
+        usual = COLLIDER_FACES if self.collider else None if self.texture is None else TEXTURED_FACES
+        most = usual if self.faces is None else self.faces
+        if most is not None:
+            surface = decimated(surface, most)
+        if self.texture is not None:
+            surface = painted(surface, field, frames, size=self.texture)
+        progress.step("surface")
+        return surface, field

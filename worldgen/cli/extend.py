@@ -43,7 +43,8 @@ class Extend:
 
     path: str = "walk"
     """Camera path: orbit, walk (straight, through anything), wander (round what is in the way), turn,
-    there-and-back, loop, explore (to what is unknown), or a JSON file."""
+    there-and-back, loop, explore (to what is unknown), or a file: JSON, ours or nerfstudio's, or the text of
+    RealEstate10K, whose motion begins here and counts in scene lengths (median depths of the first view)."""
 
     frames: int = 24
     """New frames."""

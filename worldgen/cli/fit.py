@@ -27,9 +27,9 @@ class Fit:
     World: export, fly and view then show the fitted splats. A world that grows on, or is undone, shows its
     unfitted splats again until it is fitted there.
 
-    Capture: a folder with transforms.json (nerfstudio) or cameras.json ({"frames": [{"file", "K", "c2w"}]};
-    OpenCV axes, pixel centres at whole numbers). Splats are written to --out. Without points to begin with,
-    some are found by comparing photographs.
+    Capture: a folder with transforms.json (nerfstudio), cameras.json ({"frames": [{"file", "K", "c2w"}]};
+    OpenCV axes, pixel centres at whole numbers), or images and a COLMAP model (sparse/0, binary or text).
+    Splats are written to --out. Without points to begin with, some are found by comparing photographs.
 
     One frame of eight is held out: the fit never learns from it, is scored by it, and ends early when that
     score gets no better.
@@ -60,19 +60,18 @@ class Fit:
 
     def run(self) -> int:
         from memory.world import NAME
-        from reconstruct.formats.captures import NAMES, is_capture
+        from reconstruct.formats.captures import LAYOUTS, is_capture
 
         if is_capture(self.source):
             return self._fit_capture()
         if self.out is not None or self.max_splats is not None:
             raise ValueError(
-                f"--out and --max-splats are for captures, and {self.source} holds neither "
-                f"{' nor '.join(NAMES)}; a world keeps its splats, and worldgen export writes them"
+                f"--out and --max-splats are for captures, and {self.source} holds none of {LAYOUTS}; "
+                "a world keeps its splats, and worldgen export writes them"
             )
         if self.source.is_dir() and not (self.source / NAME).exists():
             raise ValueError(
-                f"{self.source} is neither a world, which holds {NAME}, nor a capture, which holds "
-                f"{' or '.join(NAMES)}"
+                f"{self.source} is neither a world, which holds {NAME}, nor a capture, which holds {LAYOUTS}"
             )
         return self._fit_world()
 

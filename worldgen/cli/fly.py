@@ -29,10 +29,10 @@ class Fly:
     """Video to write (.mp4)."""
 
     path: str = "frames"
-    """Camera path: frames (smoothly through the world's own), a preset name, or a JSON file."""
+    """Camera path: frames (smoothly through the world's own), a preset name, or a file as grow takes it."""
 
     seconds: float = 8.0
-    """Length of the video; a JSON path and --render frames keep their own number of pictures."""
+    """Length of the video; paths from files and --render frames keep their own number of pictures."""
 
     fps: float = 24.0
     """Pictures a second."""

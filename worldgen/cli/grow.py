@@ -39,7 +39,8 @@ class Grow:
 
     path: str = "turn"
     """Camera path: orbit, walk (straight, through anything), wander (round what is in the way), turn,
-    there-and-back, loop, explore (to what is unknown), or a JSON file."""
+    there-and-back, loop, explore (to what is unknown), or a file: JSON, ours or nerfstudio's, or the text of
+    RealEstate10K, whose motion begins here and counts in scene lengths (median depths of the first view)."""
 
     frames: int = 24
     """Frames of the world, the first view among them."""
@@ -48,7 +49,7 @@ class Grow:
     """Weights: a name that ships with the package, or a .safetensors file."""
 
     steps: int = 4
-    """Denoising steps a frame, 1 to 64."""
+    """Denoising steps a frame, 1 to 64; a first view out of nothing takes 32 at least."""
 
     def run(self) -> int:
         from memory.world import SceneInfo, World

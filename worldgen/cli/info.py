@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +72,7 @@ def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
         "units": world.scene.units,
         "scale": world.scene.scale,
         "pending": 0 if pending is None else len(pending.cameras) - pending.done,
-        "bytes": _bytes_below(world.path),
+        "bytes": world.bytes_on_disk(),
         "head": world.tree.current.name,
         **_branches(world),
         "edits": [_edit(chunk, chunk.edit) for chunk in world.chunks() if chunk.edit is not None],
@@ -119,12 +118,3 @@ def _branches(world: World) -> dict[str, Any]:
             for chunk in chunks
         ],
     }
-
-
-def _bytes_below(folder: Path) -> int:
-    """What the files in a folder take; those that a writer deletes meanwhile take nothing."""
-    size = 0
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            size += file.stat().st_size if file.is_file() else 0
-    return size

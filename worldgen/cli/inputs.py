@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from memory.pictures import read_depth, read_rgb
+from reconstruct.formats.nerfstudio_path import load_camera_path
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
-from render.path_files import load_path
 from render.paths import PRESETS, path_named
+from render.realestate import SUFFIX, carried, load_realestate
+from render.squares import central_depth, central_square
 from worldgen.explore import CHOSEN_ON_THE_WAY
 
 MAX_FRAMES = 10_000
@@ -45,7 +43,7 @@ def first_view(
     camera = _camera(fov, size)
     blank = torch.zeros(1, size, size, 1)
     frames = Frames(
-        rgb=_square(rgb, size, mode="area").clamp(0.0, 1.0),
+        rgb=central_square(rgb, size).clamp(0.0, 1.0),
         depth=blank,
         valid=blank > 0,
         confidence=torch.ones_like(blank),
@@ -59,7 +57,7 @@ def first_view(
             f"{depth} is {z.shape[2]}x{z.shape[1]} but {image} is {width}x{height}; depth must be registered "
             "to the picture, pixel by pixel"
         )
-    z, known = _square_depth(z, valid, size)
+    z, known = central_depth(z, valid, size)
     if not known.any():
         raise ValueError(f"{depth} measures nothing in the central square of the picture")
     return dataclasses.replace(frames, depth=z.masked_fill(~known, 0.0), valid=known)
@@ -70,48 +68,15 @@ def _camera(fov: float, size: int) -> Cameras:
     return Cameras(c2w=torch.eye(4)[None], K=K, width=size, height=size)
 
 
-def _square(image: Float[Tensor, "1 h w c"], size: int, *, mode: str) -> Float[Tensor, "1 s s c"]:
-    height, width = image.shape[1:3]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    cropped = image[:, top : top + side, left : left + side].permute(0, 3, 1, 2)
-    return F.interpolate(cropped, (size, size), mode=mode).permute(0, 2, 3, 1).contiguous()
-
-
-def _square_depth(
-    depth: Float[Tensor, "1 h w 1"], valid: Bool[Tensor, "1 h w 1"], size: int
-) -> tuple[Float[Tensor, "1 s s 1"], Bool[Tensor, "1 s s 1"]]:
-    """The central square of a depth picture: each new pixel takes the measurement nearest to its centre.
-
-    Depths are never averaged, which would invent surfaces between a thing and what is behind it, and
-    a pixel is unknown only if nothing was measured in all of its area.
-    """
-    height, width = depth.shape[1:3]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    reach = side // (2 * size)
-    centres = ((torch.arange(size) + 0.5) * (side / size)).long()
-    offsets = sorted(
-        itertools.product(range(-reach, reach + 1), repeat=2), key=lambda o: o[0] ** 2 + o[1] ** 2
-    )
-    z, known = torch.zeros(1, size, size, 1), torch.zeros(1, size, size, 1, dtype=torch.bool)
-    for down, right in offsets:
-        rows = top + (centres + down).clamp(0, side - 1)
-        columns = left + (centres + right).clamp(0, side - 1)
-        found = valid[:, rows][:, :, columns] & ~known
-        z = torch.where(found, depth[:, rows][:, :, columns], z)
-        known |= found
-    return z, known
-
-
 def path_from(
     text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
 ) -> Cameras:
-    """The camera path that ``--path`` names: a preset or a JSON file.
+    """The camera path that ``--path`` names: a preset or a file.
 
-    A preset starts at ``start``, which is the first of its ``frames`` cameras. A file's poses are
-    taken as they are, relative to the world, at the size and with the intrinsics of the world. Of a path
-    that is chosen on the way only ``start`` is known.
+    A preset starts at ``start``, which is the first of its ``frames`` cameras. The poses of a JSON file are
+    taken as they are, relative to the world; the motion of a RealEstate10K file begins at ``start``, and a
+    unit in it is a scene length. Either has the size and the intrinsics of the world. Of a path that is
+    chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
@@ -121,8 +86,10 @@ def path_from(
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
     if not Path(text).is_file():
         names = ", ".join(sorted([*PRESETS, *CHOSEN_ON_THE_WAY]))
-        raise ValueError(f"--path takes one of {names}, or a JSON file; there is no file {text}")
-    loaded = load_path(Path(text))
+        raise ValueError(f"--path takes one of {names}, or a file (JSON, .txt); there is no file {text}")
+    if Path(text).suffix.lower() == SUFFIX:
+        return carried(load_realestate(Path(text))[:frames], start, scale=scale)
+    loaded = load_camera_path(Path(text))
     c2w = loaded.c2w[:frames].float()
     return dataclasses.replace(start, c2w=c2w, K=start.K.expand(len(c2w), 3, 3).clone())
 

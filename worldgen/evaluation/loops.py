@@ -21,7 +21,7 @@ from torch import Tensor
 from memory.cache import WorldCache
 from memory.world import SceneInfo, World
 from render.frames import Frames, concatenated
-from render.metrics import psnr
+from render.metrics import contrast, psnr
 from render.paths import loop
 from worldgen.generator import Generator
 from worldgen.rollout import Growth, scene_scale
@@ -69,7 +69,7 @@ class Walk:
 
 def contrast_of(frames: Frames) -> float:
     """Standard deviation of the colours in a view, median over the views."""
-    return float(frames.rgb.flatten(1, 2).std(dim=1).mean(dim=-1).median())
+    return float(contrast(frames.rgb).median())
 
 
 def true_contrast(index: int, *, size: int) -> float:

@@ -7,10 +7,12 @@ a step does is in :mod:`worldgen.training.update`, how several processes share o
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import torch
@@ -189,13 +191,19 @@ def _save(
         save_model(run.average, folder / TRAINED, size=size)
 
 
+LAST = -1000
+"""After everything else that a process does when it ends."""
+
+
 def _left_to_end(worker: int) -> None:
     """Let workers go on when all processes are told to stop: the step that is running must come to its end.
 
-    They end when the process that reads from them does.
+    They end when the process that reads from them does, and at once: Python unwinds threads that still send
+    tensors when it shuts down, which C++ takes for a crash.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    Finalize(None, os._exit, args=(0,), exitpriority=LAST)
 
 
 class _Turns(Sampler[int]):
