@@ -136,7 +136,7 @@ class Layers:
                     (self._draw_splats if name == "splats" else self._draw_points)(index)
 
     def show_mesh(self, glb: bytes | None) -> None:
-        """Show a mesh, binary glTF in the axes of the world, in place of the one before; ``None`` hides it."""
+        """Show a mesh, as binary glTF in the axes of the world, in place of any other; ``None`` hides it."""
         with self._lock, self._server.atomic():
             if glb is not None:
                 self._mesh = self._server.scene.add_glb("/mesh", glb, cast_shadow=False, receive_shadow=False)

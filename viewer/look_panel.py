@@ -49,7 +49,7 @@ class LookPanel:
             hint="Nearness: from where you stand now. What is imagined: orange; blue was measured or placed.",
         )
         self._quality = gui.add_dropdown(
-            "Quality", list(QUALITIES), hint="Fewer splats, and faces, draw faster."
+            "Quality", list(QUALITIES), hint="Fewer splats and mesh faces draw faster."
         )
         self._ground = gui.add_dropdown("Background", ("Night", "Day"))
         self._paint.on_update(self._painted)

@@ -1,7 +1,7 @@
 """Mesh switch: the button that shows the world as a mesh, and takes the mesh away when the world changes.
 
-Room: viewer. Fusing takes seconds, so it runs beside everything else, and nobody sees the mesh of a world that
-is no more.
+Room: viewer. Fusing takes seconds, so it runs beside everything else. Nobody is left with the mesh of a world
+that is no more.
 """
 
 from __future__ import annotations
