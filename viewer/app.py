@@ -27,6 +27,7 @@ from viewer.export_panel import ExportPanel
 from viewer.grow_panel import add_growing_is_off
 from viewer.growing import Growing
 from viewer.look_panel import Ground, LookPanel
+from viewer.meshing import Meshing
 from viewer.path_panel import PathPanel
 from viewer.stage import Stage
 from viewer.uploads import bound_uploads
@@ -114,9 +115,10 @@ class Viewer:
         gui.add_markdown(HELP, order=0.5)
         tabs = gui.add_tab_group(order=1)
         growing, world, path, look = (tabs.add_tab(name) for name in ("Grow", "World", "Path", "Look"))
+        meshing = None if abilities.mesh is None else Meshing(self._stage, abilities.mesh)
         if abilities.splats is not None:
             with tabs.add_tab("Export"):
-                ExportPanel(self._stage, abilities.splats)
+                ExportPanel(self._stage, abilities.splats, meshing)
         with path:
             self._path = PathPanel(self._stage, abilities)
             self._closing_too.append(self._path.close)
@@ -135,7 +137,8 @@ class Viewer:
                     RemovePanel(self._stage, abilities.edit, changes)
                     self._closing_too.append(PlacePanel(self._stage, abilities.edit, changes).close)
         with look:
-            LookPanel(self._stage, ground=functools.partial(_set_theme, self._server))
+            ground = functools.partial(_set_theme, self._server)
+            LookPanel(self._stage, ground=ground, meshing=meshing)
 
 
 def _served(*, host: str, port: int) -> viser.ViserServer:

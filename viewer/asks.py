@@ -17,6 +17,7 @@ from torch import Tensor
 from memory.boxes import Box, Corner
 from memory.points import Points
 from memory.world import Tree
+from reconstruct.surface import Surface
 from render.cameras import Cameras
 from render.frames import Frames
 from render.gaussians import Gaussians
@@ -115,7 +116,7 @@ class History:
 class Abilities:
     """What can be done with a world besides looking at it; ``None`` is off.
 
-    Only one of them runs at a time, but for ``splats``, which may be asked for at any time.
+    Only one of them runs at a time, but for ``splats`` and ``mesh``, which may be asked for at any time.
     """
 
     grow: GrowFn | None = None
@@ -136,3 +137,7 @@ class Abilities:
 
     splats: Callable[[], Gaussians] | None = None
     """The splats of now, for films and exports."""
+
+    mesh: Callable[[], Surface] | None = None
+    """All frames of now fused into one surface with colours at its vertices, every face of it; takes seconds
+    to minutes, and raises ``ValueError`` if they show none."""

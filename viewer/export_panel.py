@@ -15,20 +15,27 @@ import viser
 
 from reconstruct.formats import WRITERS, export_splats
 from reconstruct.levels import thinned
+from reconstruct.mesh_files import write_mesh
+from reconstruct.tidy import decimated
 from render.gaussians import Gaussians
 from viewer.live import one_sentence
+from viewer.meshing import Meshing
 from viewer.stage import Stage
 
 log = logging.getLogger(__name__)
 
-MOST_SPLATS = 100_000_000
+MOST_SPLATS = MOST_FACES = 100_000_000
+
+MESH_ENDINGS = (".glb", ".obj")
+"""Both stand upright; PLY would be mistaken for splats."""
 
 
 class ExportPanel:
     """One button a format."""
 
-    def __init__(self, stage: Stage, splats: Callable[[], Gaussians]) -> None:
-        self._splats = splats
+    def __init__(self, stage: Stage, splats: Callable[[], Gaussians], meshing: Meshing | None) -> None:
+        """Without ``meshing`` there are no meshes to download."""
+        self._stage, self._splats = stage, splats
         self._writing = threading.Lock()
         gui = stage.server.gui
         gui.add_markdown("The splats of now, fitted ones if there are any.")
@@ -43,11 +50,36 @@ class ExportPanel:
         for ending in WRITERS:
             button = gui.add_button(f"Download {ending}", color="orange", hint="Made for you alone.")
             button.on_click(self._clicked(ending))
+        if meshing is not None:
+            self._add_meshes(meshing)
         page = gui.add_button(
             "Download page", color="gray", hint="One HTML file that shows what you see here, offline."
         )
         page.on_click(lambda event: self._send(event, "world.html", lambda: _page(stage)))
         self._note = gui.add_markdown("", visible=False)
+
+    def _add_meshes(self, meshing: Meshing) -> None:
+        gui = self._stage.server.gui
+        gui.add_markdown("The frames of now, fused into one surface with colours.")
+        most = gui.add_number(
+            "Faces at most",
+            0,
+            min=0,
+            max=MOST_FACES,
+            step=10_000,
+            hint="About so many, those that bend little go first. 0 for all.",
+        )
+
+        def clicked(ending: str) -> Callable[[viser.GuiEvent], None]:
+            return lambda event: self._send(
+                event, f"mesh{ending}", lambda: self._mesh_file(meshing, ending, int(most.value))
+            )
+
+        for ending in MESH_ENDINGS:
+            button = gui.add_button(
+                f"Download mesh {ending}", color="orange", hint="Fusing takes a while in large worlds."
+            )
+            button.on_click(clicked(ending))
 
     def _clicked(self, ending: str) -> Callable[[viser.GuiEvent], None]:
         return lambda event: self._send(event, f"world{ending}", lambda: self._file(ending))
@@ -79,6 +111,18 @@ class ExportPanel:
             file = Path(folder) / f"world{ending}"
             export_splats(splats, file)
             return file.read_bytes(), f"{len(splats):,} splats"
+
+    def _mesh_file(self, meshing: Meshing, ending: str, most: int) -> tuple[bytes, str]:
+        """The world as a mesh with at most about so many faces, 0 for all, and how many it has."""
+        surface = meshing.whole().surface
+        if most:
+            surface = decimated(surface, min(most, MOST_FACES))
+        up = self._stage.up.double()
+        x, y, z = (up / up.norm()).tolist()
+        with tempfile.TemporaryDirectory(prefix="worldgen-export-") as folder:
+            file = Path(folder) / f"mesh{ending}"
+            write_mesh(surface, file, up=(x, y, z))
+            return file.read_bytes(), f"{len(surface):,} faces"
 
     def _say(self, text: str) -> None:
         self._note.content, self._note.visible = text, True

@@ -1,4 +1,4 @@
-"""Layers: the world in the browser as splats, points and cameras, each of which can be switched off.
+"""Layers: the world in the browser as splats, points, cameras and a mesh, each of which can be switched off.
 
 Room: viewer. All writes to the scene happen here. A node holds at least ``NODE_SPLATS`` splats, and the
 numbers of splats and cameras are bounded: the browser draws 10,000 frames as readily as 100.
@@ -16,6 +16,7 @@ from viser import (
     CameraFrustumHandle,
     FrameHandle,
     GaussianSplatHandle,
+    GlbHandle,
     PointCloudHandle,
     SceneNodePointerEvent,
     ViserServer,
@@ -88,6 +89,7 @@ class Layers:
         self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
         self._cameras: dict[int, CameraFrustumHandle] = {}
         self._camera_stride = 1
+        self._mesh: GlbHandle | None = None
         self._lock = threading.Lock()
         self.frame_count = 0
 
@@ -132,6 +134,15 @@ class Layers:
                 _keep_first(self._splats if name == "splats" else self._points, 0)
                 for index in range(len(self._drawn) if visible else 0):
                     (self._draw_splats if name == "splats" else self._draw_points)(index)
+
+    def show_mesh(self, glb: bytes | None) -> None:
+        """Show a mesh, as binary glTF in the axes of the world, in place of any other; ``None`` hides it."""
+        with self._lock, self._server.atomic():
+            if glb is not None:
+                self._mesh = self._server.scene.add_glb("/mesh", glb, cast_shadow=False, receive_shadow=False)
+            elif self._mesh is not None:
+                self._mesh.remove()
+                self._mesh = None
 
     def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
         """Put chunks into the scene, all at once."""

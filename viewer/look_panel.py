@@ -12,6 +12,8 @@ import numpy as np
 import viser
 
 from viewer.layers import MOST_SPLATS, LayerName
+from viewer.mesh_switch import MeshSwitch
+from viewer.meshing import Meshing
 from viewer.paint import PAINTS
 from viewer.stage import Stage
 
@@ -24,24 +26,31 @@ LAYER_HINTS: dict[LayerName, str] = {
 QUALITIES = {"Full": MOST_SPLATS, "Standard": 400_000, "Preview": 60_000}
 """How many splats are drawn at most."""
 
+MESH_FACES = {"Full": 200_000, "Standard": 100_000, "Preview": 20_000}
+"""How many faces of a mesh are drawn at most, about, at each quality."""
+
 Ground = Literal["Night", "Day"]
 
 
 class LookPanel:
-    """Layers, colours, quality and background."""
+    """Layers, mesh, colours, quality and background."""
 
-    def __init__(self, stage: Stage, *, ground: Callable[[Ground], None]) -> None:
-        """``ground`` changes the background of the window."""
+    def __init__(self, stage: Stage, *, ground: Callable[[Ground], None], meshing: Meshing | None) -> None:
+        """``ground`` changes the background of the window; without ``meshing`` there is no mesh to show."""
         self._stage = stage
         gui = stage.server.gui
         for name, hint in LAYER_HINTS.items():
             self._add_switch(name, hint)
+        most = MESH_FACES[next(iter(QUALITIES))]
+        self._mesh = None if meshing is None else MeshSwitch(stage, meshing, most=most)
         self._paint = gui.add_dropdown(
             "Show",
             PAINTS,
             hint="Nearness: from where you stand now. What is imagined: orange; blue was measured or placed.",
         )
-        self._quality = gui.add_dropdown("Quality", list(QUALITIES), hint="Fewer splats draw faster.")
+        self._quality = gui.add_dropdown(
+            "Quality", list(QUALITIES), hint="Fewer splats and mesh faces draw faster."
+        )
         self._ground = gui.add_dropdown("Background", ("Night", "Day"))
         self._paint.on_update(self._painted)
         self._quality.on_update(lambda _: self._limited())
@@ -63,3 +72,5 @@ class LookPanel:
     def _limited(self) -> None:
         self._stage.layers.limit(QUALITIES.get(self._quality.value, MOST_SPLATS))
         self._stage.say_counts()
+        if self._mesh is not None:
+            self._mesh.limit(MESH_FACES.get(self._quality.value, MESH_FACES["Full"]))

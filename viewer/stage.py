@@ -82,6 +82,11 @@ class Stage:
     def is_closed(self) -> bool:
         return self._closed.is_set()
 
+    @property
+    def version(self) -> int:
+        """Rises with each change of what is shown, before anybody is told of it."""
+        return self._version
+
     def close(self) -> None:
         """Show nothing any more."""
         self._closed.set()

@@ -304,6 +304,52 @@ def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
         seen.say(f"{file.name}: 500 splats")
 
 
+def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
+    page = seen.page
+    show_tab(page, "Export")
+    seen.fill("Faces at most", "3")
+    press(page, "Download mesh .obj")
+    seen.say("A mesh is left with 4 faces or more, got 3.")
+    for ending, most in ((".glb", 0), (".obj", 300)):
+        seen.fill("Faces at most", str(most))
+        file = tmp_path / f"mesh{ending}"
+        with page.expect_download() as sent:
+            press(page, f"Download mesh {ending}")
+        assert sent.value.suggested_filename == file.name
+        sent.value.save_as(file)
+        (mesh,) = trimesh.load_scene(file, process=False).geometry.values()
+        assert len(mesh.faces) > 300 if most == 0 else len(mesh.faces) <= 300
+        seen.say(f"{file.name}: {len(mesh.faces):,} faces")
+
+
+def test_a_mesh_is_shown_until_the_world_changes(seen: Open):
+    page, layers, before = seen.page, seen.viewer._stage.layers, len(seen.world.frame_ids())
+    show_tab(page, "Look")
+    page.get_by_role("checkbox", name="Splats").press("Space")
+    wait_until(lambda: layers._shown == set(), what="no splats")
+    empty = picture(page)
+    press(page, "Show mesh")
+    expect(page.get_by_text(re.compile(r"^[\d,]+ of [\d,]+ faces\."))).not_to_have_count(0)
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while np.abs(picture(page) - empty).mean() < 0.01:
+        assert time.monotonic() < deadline, "no mesh is drawn"
+        page.wait_for_timeout(500)
+    press(page, "Hide mesh")
+    wait_until(lambda: layers._mesh is None, what="hidden")
+    press(page, "Show mesh")
+    expect(page.get_by_role("button", name="Hide mesh")).to_be_attached()
+    show_tab(page, "World")
+    seen.fill("Chunks", "1")
+    press(page, "Undo")
+    seen.say("The world has changed, so its mesh is gone")
+    assert layers._mesh is None
+    press(page, "Redo")
+    seen.frames(before)
+    show_tab(page, "Look")
+    page.get_by_role("checkbox", name="Splats").press("Space")
+    wait_until(lambda: layers._shown == {"splats"}, what="splats again")
+
+
 def test_colours_quality_and_background_can_be_chosen(seen: Open):
     page, layers = seen.page, seen.viewer._stage.layers
     show_tab(page, "Look")

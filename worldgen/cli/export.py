@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from memory.world import World
-    from reconstruct.surface import Surface
-    from reconstruct.tsdf import Field, Fusion
-    from worldgen.cli.progress import Bar
+    from reconstruct.meshed import MeshSettings
 
 MESH_ENDINGS = (".glb", ".obj")
 """File names that mean a mesh where nothing else is said."""
-
-TEXTURED_FACES, COLLIDER_FACES = 20_000, 5_000
-"""Faces of a mesh with a texture and of one to bump into, where their number is not given."""
 
 
 @dataclass(frozen=True)
@@ -105,68 +99,41 @@ class Export:
     def _run_mesh(self) -> int:
         from memory.world import World
         from reconstruct.mesh_files import write_mesh
-        from reconstruct.tsdf import Fusion
+        from reconstruct.meshed import STEPS, meshed
+        from reconstruct.seen import SeenFrames
         from worldgen.cli.progress import bar
 
-        self._check_mesh()
-        settings = Fusion(
-            voxel=self.voxel, max_depth=self.max_depth, memory_bytes=max(self.memory_mib, 0) << 20
-        )
-        with World.open(self.world) as world, bar(f"exporting {self.world.name}", total=3) as progress:
-            surface, field = self._surface(world, settings, progress)
+        settings = self._mesh_settings()
+        with (
+            World.open(self.world) as world,
+            bar(f"exporting {self.world.name}", total=STEPS + 1) as progress,
+        ):
+            made = meshed(SeenFrames(world), settings, tell=progress.step)
+            surface = made.surface
             write_mesh(surface, self.dest, up=world.scene.up)
             progress.step(f"{len(surface):,} faces")
             unit = "m" if world.scene.units == "metres" else "units"
         look = "no colours" if surface.rgb is None else "a texture" if surface.texture else "colours"
         print(  # noqa: T201
-            f"{self.dest}: {len(surface):,} faces with {look}, from voxels of {field.voxel:.3g} {unit}"
+            f"{self.dest}: {len(surface):,} faces with {look}, from voxels of {made.voxel:.3g} {unit}"
         )
         return 0
 
-    def _check_mesh(self) -> None:
-        """Refuse what does not go together, before the work is done."""
+    def _mesh_settings(self) -> MeshSettings:
+        """What mesh is asked for; what does not go together is refused before the work is done."""
         from reconstruct.mesh_files import check_mesh_file
-        from reconstruct.painted import check_size
-        from reconstruct.tidy import check_faces
+        from reconstruct.meshed import MeshSettings
+        from reconstruct.tsdf import Fusion
 
         check_mesh_file(self.dest)
         if self.max_splats is not None:
             raise ValueError("--max-splats is for splats; --faces limits a mesh")
-        if self.faces is not None:
-            check_faces(self.faces)
-        if self.texture is not None:
-            check_size(self.texture)
-            if self.collider:
-                raise ValueError("a collider has no colours; leave --texture or --collider out")
-            if self.dest.suffix.lower() != ".glb":
-                raise ValueError(f"only .glb holds a mesh with its texture, and {self.dest.name} is none")
-
-    def _surface(self, world: World, settings: Fusion, progress: Bar) -> tuple[Surface, Field]:
-        """The mesh to write, and what it was made of."""
-        import dataclasses
-
-        from reconstruct.painted import painted
-        from reconstruct.seen import SeenFrames
-        from reconstruct.surface import surface_of
-        from reconstruct.tidy import decimated, without_islands
-        from reconstruct.tsdf import fuse
-
-        frames = SeenFrames(world)
-        field = fuse(frames, settings)
-        progress.step(f"{len(field):,} blocks")
-        surface = without_islands(surface_of(field))
-        if not len(surface):
-            raise ValueError(
-                f"the frames of {self.world} show no surface that voxels of {field.voxel:.3g} can hold; "
-                "grow it on, or choose another --voxel"
-            )
-        if self.collider:
-            surface = dataclasses.replace(surface, rgb=None)
-        usual = COLLIDER_FACES if self.collider else None if self.texture is None else TEXTURED_FACES
-        most = usual if self.faces is None else self.faces
-        if most is not None:
-            surface = decimated(surface, most)
-        if self.texture is not None:
-            surface = painted(surface, field, frames, size=self.texture)
-        progress.step("surface")
-        return surface, field
+        if self.texture is not None and self.collider:
+            raise ValueError("a collider has no colours; leave --texture or --collider out")
+        fusion = Fusion(
+            voxel=self.voxel, max_depth=self.max_depth, memory_bytes=max(self.memory_mib, 0) << 20
+        )
+        settings = MeshSettings(fusion=fusion, faces=self.faces, texture=self.texture, collider=self.collider)
+        if self.texture is not None and self.dest.suffix.lower() != ".glb":
+            raise ValueError(f"only .glb holds a mesh with its texture, and {self.dest.name} is none")
+        return settings

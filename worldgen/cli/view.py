@@ -75,9 +75,14 @@ def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     """A world that somebody else may be changing."""
     from memory.restore import restored_cache
     from reconstruct.init import gaussians_from_points
+    from reconstruct.meshed import MeshSettings, meshed
+    from reconstruct.seen import SeenFrames
     from viewer import Abilities
     from worldgen.cli.viewing import shown
 
-    scene = shown(world, restored_cache(world).points)
+    scene, frames = shown(world, restored_cache(world).points), SeenFrames(world)
     splats = scene.splats
-    return scene, Abilities(splats=lambda: gaussians_from_points(scene.points) if splats is None else splats)
+    return scene, Abilities(
+        splats=lambda: gaussians_from_points(scene.points) if splats is None else splats,
+        mesh=lambda: meshed(frames, MeshSettings()).surface,
+    )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from memory.boxes import Box, Corner
     from memory.points import Points
     from memory.world import World
+    from reconstruct.surface import Surface
     from render.cameras import Cameras
     from render.gaussians import Gaussians
     from viewer import Abilities, Grown, Scene, Viewer
@@ -57,6 +58,7 @@ class Desk:
             edit=self,
             replay=self.replay,
             splats=self.splats,
+            mesh=self.mesh,
         )
 
     def scene(self) -> Scene:
@@ -72,6 +74,15 @@ class Desk:
 
         with self._turn:
             return splats_of(self._world, self._growth.cache.points)
+
+    def mesh(self) -> Surface:
+        """The frames of now as a mesh; they stay on the disk, so the world grows on while they are fused."""
+        from reconstruct.meshed import MeshSettings, meshed
+        from reconstruct.seen import SeenFrames
+
+        with self._turn:
+            frames = SeenFrames(self._world)
+        return meshed(frames, MeshSettings()).surface
 
     def grow(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
         """Plan the path and follow it; a path left unfinished is given up."""
