@@ -4,7 +4,7 @@ Claims: from nothing, forward and backward are compiled in 12 to 35 s of one cor
 draws 1 s after it has been imported; training 200,000 splats at 640x480 stays below 1.2 GB. Run from the root
 of the repository: ``python -m benchmarks.splat_start``. CPU time of one thread, each in its own process.
 
-torch 2.13.0+cpu, numba 0.68.1, on an Intel Xeon (AVX-512) and on a shared virtual core of an AMD EPYC (Zen 3):
+torch 2.13.0+cpu, numba 0.68.1, on an Intel Xeon (AVX-512) and on a shared core of an AMD EPYC (Zen 3):
 
                   imports     forward    backward       imports     forward    backward
     first call     1.22 s      6.67 s      5.75 s        3.31 s     18.81 s     15.11 s
