@@ -341,11 +341,11 @@ def test_a_mesh_is_shown_until_the_world_changes(seen: Open):
     show_tab(page, "World")
     seen.fill("Chunks", "1")
     press(page, "Undo")
-    seen.say("The world has changed, so its mesh is gone")
-    assert layers._mesh is None
+    wait_until(lambda: layers._mesh is None, what="gone")
     press(page, "Redo")
     seen.frames(before)
     show_tab(page, "Look")
+    seen.say("The world has changed, so its mesh is gone")
     page.get_by_role("checkbox", name="Splats").press("Space")
     wait_until(lambda: layers._shown == {"splats"}, what="splats again")
 

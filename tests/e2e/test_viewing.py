@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -17,7 +18,7 @@ from render.paths import turn
 from tests.e2e.verbs import run
 from tests.worldgen.test_replay import forged
 from viewer import Abilities, Editor, ExploreFn, GrowFn
-from worldgen.cli.view import is_this_machine
+from worldgen.cli.view import _only_looked_at, is_this_machine
 from worldgen.cli.viewing import Desk
 from worldgen.generator import RGBDGenerator
 
@@ -136,3 +137,17 @@ def test_nobody_comes_from_elsewhere_to_this_machine(host: str):
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "my-machine"])
 def test_other_addresses_can_be_reached_by_others(host: str):
     assert not is_this_machine(host)
+
+
+def test_the_desk_and_whoever_only_looks_make_the_same_mesh_and_edits_change_it(world: World, desk: Desk):
+    _, _, edit, abilities = hands(desk)
+    assert abilities.mesh is not None
+    before = abilities.mesh()
+    with World.open(world.path) as reading:
+        looking = _only_looked_at(reading)[1]
+        assert looking.mesh is not None
+        np.testing.assert_array_equal(looking.mesh().vertices, before.vertices)
+        edit.remove(EVERYTHING)
+        np.testing.assert_array_equal(looking.mesh().vertices, before.vertices, "what it shows is as it was")
+    with pytest.raises(ValueError, match="nothing to make a mesh of"):
+        abilities.mesh()
