@@ -81,6 +81,20 @@ class Open:
         (client,) = self.viewer._server.get_clients().values()
         wait_until(lambda: time.time() - client.camera.update_timestamp > STILL_S, what="rest")
 
+    def move(self, step: np.ndarray) -> None:
+        """Carry the only browser's camera on, and wait until the browser itself says that it is there.
+
+        What it said on its way before arrives late, and would be taken for where it went since.
+        """
+        (client,) = self.viewer._server.get_clients().values()
+        (visitor,) = self.viewer._stage.visitors.values()
+        wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
+        said: list[np.ndarray] = []
+        client.camera.on_update(lambda camera: said.append(camera.position))
+        goal = client.camera.position + step
+        client.camera.position = goal
+        wait_until(lambda: bool(said) and np.allclose(said[-1], goal, atol=1e-4), what="the browser's word")
+
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
         expect(self.page.get_by_text(f"Frames: {count}", exact=True)).to_be_attached()
@@ -234,14 +248,13 @@ def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
 
 
 def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
-    page, server = seen.page, seen.viewer._server
+    page = seen.page
     show_tab(page, "Path")
     seen.fill("Seconds a leg", "0.5")
     seen.fill("Pictures a second", "8")
     press(page, "Add keyframe")
     seen.say("1 keyframe, 1 pictures")
-    (client,) = server.get_clients().values()
-    client.camera.position = np.array([0.2, 0.0, 0.3]) + client.camera.position
+    seen.move(np.array([0.2, 0.0, 0.3]))
     press(page, "Add keyframe")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
     seen.fill("Seconds to the next", "1")
@@ -256,13 +269,16 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
     seen.fill("Seconds a leg", "0.4")
     seen.fill("Seconds a leg", "0.5")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
+    (visitor,) = seen.viewer._stage.visitors.values()
+    flights = visitor._flight
     press(page, "Play")
+    wait_until(lambda: visitor._flight > flights, what="the flight")
     with page.expect_download() as saved:
         press(page, "Save")
     file = tmp_path / "path.json"
     saved.value.save_as(file)
     assert len(json.loads(file.read_text())["frames"]) == 5
-    client.camera.position = client.camera.position + 50.0 * seen.viewer._stage.scale * np.array([0, 0, 1])
+    seen.move(50.0 * seen.viewer._stage.scale * np.array([0.0, 0.0, 1.0]))
     press(page, "Add keyframe")
     seen.say("Clearance is broken")
     press(page, "Use preset")
