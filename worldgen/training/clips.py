@@ -44,6 +44,7 @@ from worldgen.training.corruption import (
     torn,
 )
 from worldgen.worlds import DEFAULT_KINDS, changed, random_scene, random_walk_cameras, render
+from worldgen.worlds.paths import CLOSE, WIDE
 
 FIRST_HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never trained on."""
@@ -63,8 +64,9 @@ SKIP_CHANCE = 0.25
 DROPPED_CHANCE = 0.08
 """Chance that nothing is known of a later frame of a clip."""
 
-FAULTS = 1
-"""Marks the random numbers of a clip's faults: they are no part of those that decide all else."""
+FAULTS, TASTE = 1, 2
+"""Mark the random numbers of a clip's faults and of where it keeps to: they are no part of those that decide
+all else."""
 
 PRIOR_CHANCE = 0.3
 """Chance that a clip whose depth is known is coded with the prior range all the same."""
@@ -141,6 +143,7 @@ class Clips(Dataset[Clip]):
         kinds: Mapping[str, float] = DEFAULT_KINDS,
         degrading: float = DEGRADED_CHANCE,
         corruption: str = "base",
+        close: float = 0.0,
     ):
         """Describe the clips.
 
@@ -151,15 +154,18 @@ class Clips(Dataset[Clip]):
             kinds: weights of the kinds of worlds, as in :func:`worldgen.worlds.random_scene`.
             degrading: chance that a frame enters the cache with the errors of an imagined one.
             corruption: of ``corruption.CORRUPTIONS``.
+            close: share of the clips that keep to what is within reach.
         """
         self._size, self._frames, self._seed, self._kinds = size, frames, seed, kinds
         self._degrading, self._corruption = degrading, checked_corruption(corruption)
+        self._close = close
 
     def __len__(self) -> int:
         return FIRST_HELD_OUT_SEED
 
     def __getitem__(self, index: int) -> Clip:
         rng = np.random.default_rng((self._seed, index))
+        is_close = np.random.default_rng((self._seed, index, TASTE)).random() < self._close
         scene = random_scene(int(rng.integers(FIRST_HELD_OUT_SEED)), kinds=self._kinds)
         cameras = random_walk_cameras(
             scene,
@@ -167,6 +173,7 @@ class Clips(Dataset[Clip]):
             seed=int(rng.integers(1 << 31)),
             width=self._size,
             height=self._size,
+            taste=CLOSE if is_close else WIDE,
         )
         cameras = cameras[torch.from_numpy(_order(self._frames + 1, rng))]
         apart = np.random.default_rng((self._seed, index, FAULTS))

@@ -80,6 +80,10 @@ class TrainConfig:
     degraded: float = DEGRADED_CHANCE
     """Chance that a frame enters a clip's cache with the errors of an imagined one (noise augmentation)."""
 
+    close: float = 0.0
+    """Share of the clips that keep to what is within reach, mostly a bare surface: what a walk sees that
+    comes too near, and what no other clip shows."""
+
     two_streams: bool = False
     """Let frames look at finished frames, as they will when they are sampled, instead of at each other while
     all are noisy (:mod:`worldgen.training.streams`). A step costs about half as much again."""
@@ -124,11 +128,11 @@ class TrainConfig:
                 f"{self.cooldown}"
             )
 
-        chances = (self.degraded, self.resampled, self.resampled_from, self.shortcut)
+        chances = (self.degraded, self.close, self.resampled, self.resampled_from, self.shortcut)
         if not all(0.0 <= chance <= 1.0 for chance in chances):
             raise ValueError(
-                "degraded, resampled, resampled_from and shortcut must lie in [0, 1], got "
-                f"{self.degraded}, {self.resampled}, {self.resampled_from} and {self.shortcut}"
+                "degraded, close, resampled, resampled_from and shortcut must lie in [0, 1], got "
+                f"{self.degraded}, {self.close}, {self.resampled}, {self.resampled_from} and {self.shortcut}"
             )
         if (self.shortcut > 0.0) != self.model.shortcut:
             raise ValueError(

@@ -177,6 +177,7 @@ def clips_of(config: TrainConfig, stage: Stage) -> Clips:
         kinds=config.kinds,
         degrading=config.degraded,
         corruption=config.corruption,
+        close=config.close,
     )
 
 

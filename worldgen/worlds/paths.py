@@ -19,8 +19,6 @@ from worldgen.worlds.queries import follow, nearest, things
 from worldgen.worlds.scene import Scene
 
 MIN_CLEARANCE_M = 0.3
-MIN_MEDIAN_DEPTH_M = 0.8
-GOOD_MEDIAN_DEPTH_M = 1.7
 FOV_X_DEGREES = (55.0, 95.0)
 STEP_M = (0.05, 0.8)
 MAX_TURN = math.radians(45.0)
@@ -33,10 +31,28 @@ OVERLAP = (0.3, 0.97)
 PROBE = (10, 8)
 """Rays with which a view is judged, across and down."""
 
-THINGS_MIN = 7
-"""Different shapes that those rays should meet: a bare wall is no view."""
-
 TRIES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taste:
+    """Which views a walk looks for; depths in metres, of the rays that probe a view."""
+
+    least_depth: float
+    """Of the nearest twentieth."""
+    least_median: float
+    good_median: float
+    """From here on there is nothing to wish for; views between the two are taken for want of better ones."""
+    most_median: float
+    things: int
+    """Different shapes that the rays should meet."""
+
+
+WIDE = Taste(least_depth=0.45, least_median=0.96, good_median=1.7, most_median=math.inf, things=7)
+"""Views that show a place: a bare wall is none."""
+
+CLOSE = Taste(least_depth=0.25, least_median=0.4, good_median=0.4, most_median=1.3, things=1)
+"""Views of what is within reach, be it a bare wall: what somebody sees who comes too near."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,23 +89,25 @@ class View:
     """+1 if there is more room to the right, -1 if to the left."""
 
 
-def random_walk_cameras(scene: Scene, *, n: int, seed: int, width: int, height: int) -> Cameras:
+def random_walk_cameras(
+    scene: Scene, *, n: int, seed: int, width: int, height: int, taste: Taste = WIDE
+) -> Cameras:
     """``n`` cameras along a walk through free space, one lens for all; deterministic in ``seed``.
 
     Neighbours are 0.05 to 0.8 m and up to 45 degrees apart. Where no step fits after some tries (a
-    nook), the walk turns on the spot.
+    nook), the walk turns on the spot. A ``taste`` is looked for and not enforced.
     """
     rng = np.random.Generator(np.random.PCG64([seed, scene.seed]))
     fov = math.radians(rng.uniform(*FOV_X_DEGREES))
     K = intrinsics_from_fov(fov, width=width, height=height, n=n)
     half = (math.tan(0.5 * fov), math.tan(0.5 * fov) * height / width)
-    view = _best([_seen(scene, _anywhere(scene, rng), half) for _ in range(TRIES)])
+    view = _best([_seen(scene, _anywhere(scene, rng), half, taste) for _ in range(TRIES)])
     poses = [view.stance.c2w()]
     pace, swing = _habits(rng)
     for _ in range(n - 1):
         if rng.random() < 0.2:
             pace, swing = _habits(rng)
-        view = _next(scene, view, rng, half, pace, swing)
+        view = _next(scene, view, rng, half, pace, swing, taste)
         poses.append(view.stance.c2w())
     c2w = torch.from_numpy(np.stack(poses).astype(np.float32))
     return Cameras(c2w=c2w, K=K, width=width, height=height)
@@ -124,7 +142,7 @@ def _anywhere(scene: Scene, rng: np.random.Generator) -> Stance:
     )
 
 
-def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
+def _seen(scene: Scene, stance: Stance, half: tuple[float, float], taste: Taste) -> View:
     """Probe a stance with a few rays, and judge it."""
     u = (np.arange(PROBE[0]) + 0.5) / PROBE[0] * 2 - 1
     v = (np.arange(PROBE[1]) + 0.5) / PROBE[1] * 2 - 1
@@ -140,10 +158,11 @@ def _seen(scene: Scene, stance: Stance, half: tuple[float, float]) -> View:
     median = float(np.median(depth))
     faults = (
         10.0 * max(0.0, MIN_CLEARANCE_M - free),
-        max(0.0, 1.2 * MIN_MEDIAN_DEPTH_M - median) + 0.3 * max(0.0, GOOD_MEDIAN_DEPTH_M - median),
-        max(0.0, 0.45 - float(np.quantile(depth, 0.05))),
+        max(0.0, taste.least_median - median) + 0.3 * max(0.0, taste.good_median - median),
+        0.3 * max(0.0, median - taste.most_median),
+        max(0.0, taste.least_depth - float(np.quantile(depth, 0.05))),
         2.0 * max(0.0, float(np.mean(ids < 0)) - 0.45),
-        0.1 * max(0, THINGS_MIN - len(np.unique(things(scene.world, ids)))),
+        0.1 * max(0, taste.things - len(np.unique(things(scene.world, ids)))),
     )
     score = sum(faults)
     lean = 1.0 if columns[PROBE[0] // 2 :].sum() > columns[: PROBE[0] // 2].sum() else -1.0
@@ -202,6 +221,7 @@ def _next(
     half: tuple[float, float],
     pace: tuple[float, float],
     turn: float,
+    taste: Taste,
 ) -> View:
     """The first good view after ``view``, or the best of those tried."""
     tried: list[View] = []
@@ -210,7 +230,7 @@ def _next(
         if _is_clear(scene, view.stance.at, stance.at):
             overlap = _overlap(view, stance, half)
             missed = max(0.0, OVERLAP[0] - overlap, overlap - OVERLAP[1])
-            seen = _seen(scene, stance, half)
+            seen = _seen(scene, stance, half, taste)
             seen = dataclasses.replace(seen, score=seen.score + 3.0 * missed)
             if seen.score == 0.0:
                 return seen
@@ -225,4 +245,4 @@ def _next(
         Stance(at=view.stance.at, yaw=view.stance.yaw + way * angle, pitch=view.stance.pitch, roll=0.0)
         for angle in (0.3, 0.5, 0.7)
     ]
-    return _best([_seen(scene, stance, half) for stance in spins])
+    return _best([_seen(scene, stance, half, taste) for stance in spins])
