@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a verb ends at once and in one sentence, and the world grows on to the same frames."""
+"""SIGINT, SIGTERM, a closed pipe: a verb ends at once, in one sentence or none, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from memory.world import World
 from tests.e2e.verbs import Words, command, pictures_of
+from tests.memory.test_world import SCENE
 from tests.memory.test_world_hostile import contents
 
 FRAMES = 3000
@@ -97,3 +98,15 @@ def test_a_growth_that_is_interrupted_before_its_first_frame_leaves_nothing(
         assert len(pictures_of(tmp_path / "w")) > 0
     else:
         assert contents(tmp_path) == {}
+
+
+def test_who_stops_reading_is_told_nothing(tmp_path: Path):
+    with World.create(tmp_path / "w", SCENE):
+        pass
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as nobody:
+        done = subprocess.run(
+            command("info", tmp_path / "w"), stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "")

@@ -2,7 +2,8 @@
 
 Room: worldgen.cli, the only place where all rooms meet; nothing imports it. One file a verb; verbs
 import their rooms inside ``run``, so that ``--help`` answers at once. Exit status: 0 done, 1 the
-work failed, 2 the request was wrong or the world is damaged, 130 and 143 interrupted.
+work failed, 2 the request was wrong or the world is damaged, 130 and 143 interrupted, 141 nobody reads
+what is printed.
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with _stopped_by_sigterm():
             status = command.run()
+        sys.stdout.flush()  # what nobody reads is met here, not while Python shuts down
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     except (ValueError, OSError) as error:
         sys.stderr.write(f"worldgen: {_sentence(error)}\n")
         status = 2 if _is_wrong_request(error) else 1
