@@ -1,8 +1,8 @@
 """Sweep: places on surfaces from posed photographs alone, by trying depths (plane sweep).
 
-Room: reconstruct; only ``reconstruct.sparse`` imports this. Around many pixels a patch is compared with what
-neighbouring photographs show where it would be at each of many depths (A space-sweep approach to true
-multi-image matching, Collins 1996; by normalised correlation). Where one depth is much like it, and
+Room: reconstruct; ``reconstruct.sparse`` and ``.stereo`` import this. Around many pixels a patch is compared
+with what neighbouring photographs show where it would be at each of many depths (A space-sweep approach to
+true multi-image matching, Collins 1996; by normalised correlation). Where one depth is much like it, and
 plainly more so than the others, a point is kept. Enough for splats to begin with; nothing to measure by.
 """
 
@@ -76,7 +76,7 @@ def _swept(
     i: int, greys: Float[np.ndarray, "n h w"], small: Float[Tensor, "n h w 4"], cameras: Cameras
 ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 3"], Float[Tensor, " p"]]:
     """What one photograph finds: places, colours, and how far neighbours of the lattice are from each."""
-    others, gap = _others(i, cameras)
+    others, gap = other_views(i, cameras, most=OTHERS)
     pixels = _textured(greys[i], small[i, ..., 3].numpy())
     if len(others) < 2 or not len(pixels):
         return torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0)
@@ -105,13 +105,13 @@ def _company(places: Float[Tensor, "p 3"], reach: Float[Tensor, " p"]) -> Bool[T
     return torch.from_numpy(np.asarray(distances)[:, -1]).float() < NEAR * reach
 
 
-def _others(i: int, cameras: Cameras) -> tuple[list[int], float]:
+def other_views(i: int, cameras: Cameras, *, most: int) -> tuple[list[int], float]:
     """Cameras neither too near nor too far that look the same way, and how far the nearest of them is."""
     distances = (cameras.origins - cameras.origins[i]).norm(dim=1)
     size = (cameras.origins - cameras.origins.mean(dim=0)).norm(dim=1).amax()
     alike = (cameras.forwards @ cameras.forwards[i] > TURNED) & (distances > 1e-6 * size)
     odd = (distances - APART * size).abs().masked_fill(~alike, torch.inf)
-    order = odd.argsort(stable=True)[: min(OTHERS, int(alike.sum()))]
+    order = odd.argsort(stable=True)[: min(most, int(alike.sum()))]
     return order.tolist(), float(distances[order].amin()) if len(order) else 0.0
 
 

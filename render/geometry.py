@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,6 +22,9 @@ NORMAL_EDGE = 0.2
 
 MIN_INCIDENCE = 0.15
 """Cosine between the normal and the ray below which a depth is too slanted to trust."""
+
+SPECKLE = 0.1
+"""Relative difference from the median of 3 x 3 pixels, in inverse depth, of what is no surface."""
 
 
 def normals(
@@ -71,6 +75,15 @@ def off_edges(
     for i in range(len(inverse)):
         planar_spread(inverse[i], known[i], radius, spread[i])
     return torch.from_numpy(spread < EDGE)[..., None]
+
+
+def speckles(depth: Float[Tensor, "n h w 1"], valid: Bool[Tensor, "n h w 1"]) -> Bool[Tensor, "n h w 1"]:
+    """Pixels that are far off their surroundings: outliers that would join a cache as points in the air."""
+    h, w = depth.shape[1:3]
+    inverse = torch.where(valid, 1.0 / depth.clamp_min(1e-12), torch.nan).permute(0, 3, 1, 2)
+    around = F.unfold(F.pad(inverse, (1,) * 4, value=torch.nan), 3).view(-1, 9, h, w)
+    middle = around.nanmedian(dim=1, keepdim=True).values
+    return ((inverse - middle).abs() > SPECKLE * middle).permute(0, 2, 3, 1)
 
 
 def continues_in_front(

@@ -76,6 +76,9 @@ class Capture:
     rgb: Float[Tensor, "p 3"]
     """Their colours in [0, 1]."""
 
+    names: tuple[str, ...]
+    """Of the photographs' files, below the folder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
@@ -118,14 +121,20 @@ def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Ca
         raise ValueError(f"{folder} is no capture: it holds none of {LAYOUTS}")
     try:
         views, points = _told_by_colmap(file, folder) if file.is_dir() else _told_by_json(file, folder)
-        frames = _frames(evenly(views, most), longest=longest)
+        chosen = evenly(views, most)
+        frames = _frames(chosen, longest=longest)
         checked(frames.cameras)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     places, rgb = points
     if not np.isfinite(places).all() or (np.abs(places) > MAX_NUMBER).any():
         raise ValueError(f"{file} has points that are NaN, infinite or absurdly far away")
-    return Capture(frames=frames, points=torch.from_numpy(places).float(), rgb=torch.from_numpy(rgb).float())
+    return Capture(
+        frames=frames,
+        points=torch.from_numpy(places).float(),
+        rgb=torch.from_numpy(rgb).float(),
+        names=tuple(view.file.relative_to(folder).as_posix() for view in chosen),
+    )
 
 
 def _told_by_json(file: Path, folder: Path) -> tuple[list[View], ColouredPoints]:

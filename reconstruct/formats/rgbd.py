@@ -109,6 +109,17 @@ def read_recording(
     )
 
 
+def has_depth(folder: Path) -> bool:
+    """Whether a folder is one of the layouts, and its first picture has depth; nothing else is checked."""
+    read = _layout(folder)
+    if read is None or (folder / "sequence.json").is_file() or not (folder / "transforms.json").is_file():
+        return read is not None
+    data = read_json(folder / "transforms.json")
+    frames = data.get("frames") if isinstance(data, dict) else None
+    first = frames[0] if isinstance(frames, list) and frames else None
+    return isinstance(first, dict) and "depth_file_path" in first
+
+
 def read_frame(recording: Recording, number: int, *, size: int) -> Frames:
     """One picture of a recording, cropped to its central square and resized; a batch of one.
 

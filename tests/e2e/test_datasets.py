@@ -178,3 +178,37 @@ def test_an_import_that_finds_no_room_goes_on_where_there_is_some(
         assert forked(*words, "--resume").returncode == 0
         assert pictures_of(disk / "w")[: len(held)] == held
         assert len(pictures_of(disk / "w")) == 6
+
+
+@pytest.fixture(scope="module")
+def photographs(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What nerfstudio would call posed photographs: no word of depth."""
+    folder = Path(shutil.copytree(recordings / "nerfstudio", tmp_path_factory.mktemp("photographs") / "p"))
+    said = json.loads((folder / "transforms.json").read_text())
+    for frame in said["frames"]:
+        (folder / frame.pop("depth_file_path")).unlink()
+    (folder / "transforms.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_photographs_become_a_world_with_the_depth_that_they_tell(
+    photographs: Path, recordings: Path, tmp_path: Path, small_weights: Path, model: Words
+):
+    names = {photographs: "told", recordings / "nerfstudio": "measured"}
+    for source, name in names.items():
+        assert run("import", source, tmp_path / name, "--model", small_weights) == 0
+    with World.open(tmp_path / "told") as told, World.open(tmp_path / "measured") as measured:
+        assert told.scene.units == "scene"
+        found, exact = told.frames(), measured.frames()
+    assert torch.equal(found.cameras.c2w, exact.cameras.c2w)
+    assert torch.equal(found.rgb, exact.rgb)
+    both = found.valid & exact.valid
+    assert both.float().mean() > 0.4
+    assert (found.depth / exact.depth - 1.0).abs()[both].median() < 0.06  # pictures of 48 pixels
+    assert run("extend", tmp_path / "told", "--frames", 1, *model) == 0
+
+
+def test_what_photographs_cannot_use_is_said(photographs: Path, tmp_path: Path):
+    done = forked("import", photographs, tmp_path / "w", "--depth-units", 1000)
+    assert_one_sentence(done, status=2, about="are for pictures with depth")
+    assert not (tmp_path / "w").exists()

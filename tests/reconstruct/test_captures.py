@@ -233,7 +233,7 @@ def test_photographs_of_plain_walls_begin_with_points_anywhere_that_two_cameras_
     )
     assert len(swept_points(blank)[0]) == 0
     scale = capture_scale(walk.cameras)
-    capture = Capture(frames=blank, points=torch.zeros(0, 3), rgb=torch.zeros(0, 3))
+    capture = Capture(frames=blank, points=torch.zeros(0, 3), rgb=torch.zeros(0, 3), names=())
     start = first_splats(capture, most=5_000, scale=scale, seed=0, threads=1)
     assert len(start) == 1_000
     assert torch.equal(start.means, scattered(blank, 1_000, scale=scale, seed=0)[0])

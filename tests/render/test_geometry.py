@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from render.cameras import Cameras, rays_cam, unproject
-from render.geometry import continues_in_front, incidence, normals, off_edges, patch_axes
+from render.geometry import continues_in_front, incidence, normals, off_edges, patch_axes, speckles
 from tests.oracles.box_room import BoxRoom, room_cameras
 
 
@@ -163,3 +163,15 @@ def test_the_rim_of_what_is_in_front_continues_and_nothing_else_does():
     assert not rim[0, :, 6:].any()
     flat = torch.full_like(depth, 2.0)
     assert not continues_in_front(flat, valid, radius=1).any()
+
+
+def test_speckles_are_single_pixels_and_neither_slants_nor_steps():
+    depth = torch.linspace(1.0, 2.0, 20)[None, None, :, None].expand(1, 20, 20, 1).clone()
+    depth[:, 10:] *= 3.0
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    assert not speckles(depth, valid).any()
+    depth[0, 4, 4], depth[0, 15, 7] = 9.0, 0.3
+    found = speckles(depth, valid)
+    assert found[..., 0].nonzero().tolist() == [[0, 4, 4], [0, 15, 7]]
+    valid[0, 4, 4] = False
+    assert found.sum() - speckles(depth, valid).sum() == 1

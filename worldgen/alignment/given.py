@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memory.cache import Seen
 from render.frames import Frames
+from render.geometry import speckles
 from worldgen.alignment.affine import Affine, Fit, fitted
 from worldgen.alignment.bend import log_scales
 from worldgen.resample import recentred
@@ -24,9 +24,6 @@ from worldgen.rollout import Growth
 
 SAME_SURFACE = 0.05
 """Relative difference of depths up to which a frame and the cache show the same surface."""
-
-SPECKLE = 0.1
-"""Relative difference from the median of 3 x 3 pixels, in inverse depth, of what is no surface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +73,6 @@ def aligned(
     return Aligned(
         frames=dataclasses.replace(frame, depth=depth, valid=valid, confidence=confidence), fit=fit
     )
-
-
-def speckles(depth: Float[Tensor, "n h w 1"], valid: Bool[Tensor, "n h w 1"]) -> Bool[Tensor, "n h w 1"]:
-    """Pixels that are far off their surroundings: outliers that would join a cache as points in the air."""
-    h, w = depth.shape[1:3]
-    inverse = torch.where(valid, 1.0 / depth.clamp_min(1e-12), torch.nan).permute(0, 3, 1, 2)
-    around = F.unfold(F.pad(inverse, (1,) * 4, value=torch.nan), 3).view(-1, 9, h, w)
-    middle = around.nanmedian(dim=1, keepdim=True).values
-    return ((inverse - middle).abs() > SPECKLE * middle).permute(0, 2, 3, 1)
 
 
 def centred(seen: Seen) -> Float[Tensor, "n h w 1"]:

@@ -1,4 +1,4 @@
-"""``worldgen import``: posed pictures with depth become a world."""
+"""``worldgen import``: posed pictures become a world."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from reconstruct.formats.rgbd import Recording
     from render.frames import Frames
     from worldgen.generator import RGBDGenerator
 
@@ -17,16 +16,32 @@ MAX_FRAMES = 1_000
 """Pictures of one import: all are read before the first becomes a world, so that a bad one spoils none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posed:
+    """Pictures that become a world as they are."""
+
+    frames: Frames
+    names: list[str]
+    """Of the files that they came from."""
+    units: str
+    up: tuple[float, float, float] | None
+
+
 @dataclass(frozen=True)
 class Import:
-    """Make a world of posed pictures with measured depth, as they are; grow it on with extend.
+    """Make a world of posed pictures, as they are; grow it on with extend.
 
-    Read are folders with sequence.json, nerfstudio's transforms.json with depth_file_path, TUM RGB-D
-    (rgb.txt, depth.txt, groundtruth.txt) and 7-Scenes (frame-000000.color.png and so on). Pictures are
-    cropped to the central square and resized to what the weights take.
+    With measured depth: folders with sequence.json, nerfstudio's transforms.json with depth_file_path, TUM
+    RGB-D (rgb.txt, depth.txt, groundtruth.txt) and 7-Scenes (frame-000000.color.png and so on).
+
+    Photographs alone: folders with transforms.json, cameras.json or a COLMAP model, as fit takes them. They
+    are compared to find depth, which takes some seconds a photograph; what they do not tell stays unknown.
+
+    Pictures are cropped to the central square and resized to what the weights take.
 
     Examples:
         worldgen import rgbd_dataset_freiburg1_desk desk --frames 60
+        worldgen import my-photographs place
         worldgen extend desk --path wander --frames 24
     """
 
@@ -46,7 +61,7 @@ class Import:
         None
     )
     """In pixels of the stored pictures, centres of pixels at halves; else what the folder says, or the
-    Kinect's for TUM and 7-Scenes, which say nothing."""
+    Kinect's for TUM and 7-Scenes, which say nothing. Of pictures with depth."""
 
     depth_units: float | None = None
     """Steps of integer depth files in a metre, where the folder does not say it or says it wrong."""
@@ -56,7 +71,6 @@ class Import:
 
     def run(self) -> int:
         from memory.world import World
-        from reconstruct.formats.rgbd import read_recording
         from worldgen.cli.growing import generator_named, tell
 
         if not 1 <= self.frames <= MAX_FRAMES:
@@ -65,13 +79,11 @@ class Import:
             World.open(self.out).close()
         else:
             World.free_place(self.out)
-        recording = read_recording(
-            self.src, most=self.frames, intrinsics=self.intrinsics, units_per_metre=self.depth_units
-        )
+        read = self._photographs if self._are_photographs() else self._recording
         generator = generator_named(self.model, steps=1)
-        frames = self._read(recording, size=generator.size)
+        posed = read(generator.size)
         try:
-            self._keep(recording, frames, generator)
+            self._keep(posed, generator)
         except KeyboardInterrupt as stop:
             if self.out.exists():
                 rest = "the same command with --resume brings the rest"
@@ -80,28 +92,64 @@ class Import:
         tell(self.out)
         return 0
 
-    def _read(self, recording: Recording, *, size: int) -> Frames:
-        from reconstruct.formats.rgbd import read_frame
+    def _are_photographs(self) -> bool:
+        from reconstruct.formats.captures import is_capture
+        from reconstruct.formats.rgbd import has_depth
+
+        return is_capture(self.src) and not has_depth(self.src)
+
+    def _recording(self, size: int) -> Posed:
+        from reconstruct.formats.rgbd import read_frame, read_recording
         from render.frames import concatenated
         from worldgen.cli.progress import bar
 
+        recording = read_recording(
+            self.src, most=self.frames, intrinsics=self.intrinsics, units_per_metre=self.depth_units
+        )
         frames = []
         with bar(f"reading {self.src.name}", total=len(recording.views)) as progress:
             for number in range(len(recording.views)):
                 frames.append(read_frame(recording, number, size=size))
                 progress.step()
-        return concatenated(frames)
+        names = [view.file.relative_to(self.src).as_posix() for view in recording.views]
+        return Posed(frames=concatenated(frames), names=names, units=recording.units, up=recording.up)
 
-    def _keep(self, recording: Recording, frames: Frames, generator: RGBDGenerator) -> None:
+    def _photographs(self, size: int) -> Posed:
+        from reconstruct.formats.captures import read_capture
+        from reconstruct.stereo import with_stereo_depth
+        from render.splats import available_threads
+        from worldgen.cli.progress import bar
+
+        if self.intrinsics is not None or self.depth_units is not None:
+            raise ValueError(
+                f"--intrinsics and --depth-units are for pictures with depth, and {self.src} has none"
+            )
+        capture = read_capture(self.src, most=self.frames)
+        with bar(f"comparing {self.src.name}", total=len(capture.names)) as progress:
+            frames = with_stereo_depth(
+                capture.frames,
+                size=size,
+                points=capture.points,
+                threads=available_threads(),
+                progress=progress.step,
+            )
+        kept = frames.valid.flatten(1).any(dim=1).nonzero()[:, 0]
+        if len(kept) < len(frames):
+            print(f"{len(frames) - len(kept)} photographs are left out: nothing tells their depth")  # noqa: T201
+        return Posed(
+            frames=frames[kept], names=[capture.names[i] for i in kept.tolist()], units="scene", up=None
+        )
+
+    def _keep(self, posed: Posed, generator: RGBDGenerator) -> None:
         """Commit what is not there yet, behind a bar."""
         from memory.world import World
         from worldgen.cli.progress import bar
         from worldgen.recorded import begin_recorded, give_rest, scene_of
         from worldgen.rollout import Growth
 
-        names = [view.file.relative_to(self.src).as_posix() for view in recording.views]
+        frames, names = posed.frames, posed.names
         if not self.resume:
-            info = scene_of(frames, units=recording.units, up=recording.up)
+            info = scene_of(frames, units=posed.units, up=posed.up)
             begin_recorded(self.out, info, frames, names=names, generator=generator)
         with (
             World.open(self.out, writable=True) as world,

@@ -19,7 +19,7 @@ from render.frames import Frames, concatenated, median_depth
 from render.paths import turn
 from tests.oracles.box_room import BoxRoom, raycast
 from tests.worldgen.alignment.estimates import estimated, random_map
-from worldgen.alignment.given import aligned, centred, speckles, take_in
+from worldgen.alignment.given import aligned, centred, take_in
 from worldgen.conditions import Known, SceneUnits
 from worldgen.rollout import Growth
 from worldgen.worlds import random_scene, random_walk_cameras, render
@@ -199,18 +199,6 @@ def test_a_bend_is_taken_out_where_it_is_asked_for(box_room: BoxRoom):
         new = done.valid & ~shown & (across < 54)
         errors.append(float((done.depth / frame.depth - 1.0)[new].abs().mean()))
     assert errors[1] < 0.4 * errors[0]
-
-
-def test_speckles_are_single_pixels_and_neither_slants_nor_steps():
-    depth = torch.linspace(1.0, 2.0, 20)[None, None, :, None].expand(1, 20, 20, 1).clone()
-    depth[:, 10:] *= 3.0
-    valid = torch.ones_like(depth, dtype=torch.bool)
-    assert not speckles(depth, valid).any()
-    depth[0, 4, 4], depth[0, 15, 7] = 9.0, 0.3
-    found = speckles(depth, valid)
-    assert found[..., 0].nonzero().tolist() == [[0, 4, 4], [0, 15, 7]]
-    valid[0, 4, 4] = False
-    assert found.sum() - speckles(depth, valid).sum() == 1
 
 
 def test_frames_are_aligned_one_by_one(box_room: BoxRoom):
