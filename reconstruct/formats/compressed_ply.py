@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8, UInt32
+from jaxtyping import Float64, Int64, UInt8, UInt32
 from numpy.lib.recfunctions import structured_to_unstructured
 
 from reconstruct.formats.atomic import replacing

@@ -42,7 +42,18 @@ FILE_HEADER = np.dtype(
 )
 SECTION_HEADER = np.dtype(
     {
-        "names": ["count", "room", "cube_splats", "cubes", "side", "cube_bytes", "steps", "full", "rest", "degree"],
+        "names": [
+            "count",
+            "room",
+            "cube_splats",
+            "cubes",
+            "side",
+            "cube_bytes",
+            "steps",
+            "full",
+            "rest",
+            "degree",
+        ],
         "formats": ["<u4", "<u4", "<u4", "<u4", "<f4", "<u2", "<u4", "<u4", "<u4", "<u2"],
         "offsets": [0, 4, 8, 12, 16, 20, 24, 32, 36, 40],
         "itemsize": 1024,
@@ -172,7 +183,8 @@ def _section(file: BinaryIO, section: np.void, coding: _Coding, degree: int) -> 
     else:
         steps = int(section["steps"]) or STEPS[coding.compression]
         middle = centres[_cubes_of(section, rest)]
-        means = (records["mean"] - float(steps)) * (float(section["side"]) / 2.0 / steps) + middle
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out later
+            means = (records["mean"] - float(steps)) * (float(section["side"]) / 2.0 / steps) + middle
     rgba = records["rgba"]
     sh = np.zeros((count, (degree + 1) ** 2, 3), np.float32)
     sh[:, :1] = sh_from_rgb(torch.from_numpy(rgba[:, :3] / 255.0)).numpy()
@@ -187,7 +199,7 @@ def _section(file: BinaryIO, section: np.void, coding: _Coding, degree: int) -> 
 
 
 def _cubes_of(section: np.void, rest: np.ndarray) -> Int64[np.ndarray, " g"]:
-    """Which cube each splat of a section is in: full ones come first, then ``rest`` says how many are in each."""
+    """Which cube each splat of a section is in: full ones come first, ``rest`` counts those in the others."""
     full, count = int(section["full"]), int(section["count"])
     if full + len(rest) > int(section["cubes"]):
         raise ValueError("a section speaks of more cubes than it has")
@@ -206,5 +218,5 @@ def _fill(sh: Float32[np.ndarray, "g k 3"], stored: np.ndarray, coding: _Coding)
         values = low + values / 255.0 * (high - low)
     for begin, end in BANDS:
         if values.shape[1] >= 3 * end:
-            band = values[:, 3 * begin : 3 * end].reshape(len(sh), 3, -1)
+            band = values[:, 3 * begin : 3 * end].reshape(len(sh), 3, end - begin)
             sh[:, 1 + begin : 1 + end] = band.transpose(0, 2, 1)

@@ -129,7 +129,9 @@ class Archive:
                 if width is not None and across != width:
                     raise ValueError(f"its picture {short!r} is {across} pixels wide, not {width}")
                 if not count <= across * down <= most:
-                    raise ValueError(f"its picture {short!r} has {across} x {down} pixels for {count:,} numbers")
+                    raise ValueError(
+                        f"its picture {short!r} has {across} x {down} pixels for {count:,} numbers"
+                    )
                 pixels = np.asarray(image.convert("RGBA"))
         except (*DAMAGED, OSError) as error:
             raise _told(error, f"its picture {short!r} is damaged or no WebP") from None
@@ -141,7 +143,9 @@ class Archive:
         try:
             entry = self._archive.getinfo(name)
             if entry.file_size > most:
-                raise ValueError(f"its {short!r} says that it holds {entry.file_size:,} bytes, more than splats need")
+                raise ValueError(
+                    f"its {short!r} says that it holds {entry.file_size:,} bytes, more than splats need"
+                )
             with self._archive.open(entry) as file:
                 data = file.read(most + 1)
         except (*DAMAGED, OSError) as error:

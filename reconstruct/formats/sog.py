@@ -97,7 +97,9 @@ def read_sog(path: Path) -> Gaussians:
         archive = Archive(file)
         meta = archive.json("meta.json")
         if (version := meta.get("version", 1)) != 2:
-            raise ValueError(f"SOG files of version 2 are read, and this is {str(version)[:20]}; convert it first")
+            raise ValueError(
+                f"SOG files of version 2 are read, and this is {str(version)[:20]}; convert it first"
+            )
         count = _whole(meta.get("count"), "count", most=(1 << 32) - 1)
         bands = _bands(meta)
         check_count(count, (bands + 1) ** 2)
@@ -107,7 +109,9 @@ def read_sog(path: Path) -> Gaussians:
             quats=torch.from_numpy(_quats(archive, meta, count)).float(),
             log_scales=torch.from_numpy(_scales(archive, meta, count)).float(),
             logit_opacities=torch.from_numpy(opacity).float(),
-            sh=torch.from_numpy(np.concatenate([sh0[:, None], _harmonics(archive, meta, count, bands)], axis=1)),
+            sh=torch.from_numpy(
+                np.concatenate([sh0[:, None], _harmonics(archive, meta, count, bands)], axis=1)
+            ),
         )
     if archive.trailing:
         warn_of_trailing(path, archive.trailing)
@@ -200,12 +204,13 @@ def _means(archive: Archive, meta: dict, count: int) -> Float64[np.ndarray, "g 3
     low, high = (_numbers(said, name, 3) for name in ("mins", "maxs"))
     lower, upper = (archive.pixels(name, count)[:, :3].astype(np.int64) for name in _files(said, 2))
     logs = low + (high - low) * ((upper << 8 | lower) / FINEST)
-    return np.sign(logs) * np.expm1(np.abs(logs))
+    with np.errstate(over="ignore"):  # what is infinite is left out later
+        return np.sign(logs) * np.expm1(np.abs(logs))
 
 
 def _quats(archive: Archive, meta: dict, count: int) -> Float64[np.ndarray, "g 4"]:
     """Quaternions wxyz; of length zero where the file says nothing that is one."""
-    pixels = archive.pixels(*_files(_part(meta, "quats"), 1), count)
+    pixels = archive.pixels(_files(_part(meta, "quats"), 1)[0], count)
     largest = pixels[:, 3].astype(np.int64) - FIRST_LARGEST
     three = (pixels[:, :3] / 127.5 - 1.0) / math.sqrt(2.0)
     return from_smallest_three(largest.clip(0), three) * (largest >= 0)[:, None]
@@ -213,7 +218,7 @@ def _quats(archive: Archive, meta: dict, count: int) -> Float64[np.ndarray, "g 4
 
 def _scales(archive: Archive, meta: dict, count: int) -> Float64[np.ndarray, "g 3"]:
     said = _part(meta, "scales")
-    return _numbers(said, "codebook", LEVELS)[archive.pixels(*_files(said, 1), count)[:, :3]]
+    return _numbers(said, "codebook", LEVELS)[archive.pixels(_files(said, 1)[0], count)[:, :3]]
 
 
 def _colours(
@@ -221,7 +226,7 @@ def _colours(
 ) -> tuple[Float[np.ndarray, "g 3"], Float64[np.ndarray, " g"]]:
     """Base colours as harmonics, and logits of opacities."""
     said = _part(meta, "sh0")
-    pixels = archive.pixels(*_files(said, 1), count)
+    pixels = archive.pixels(_files(said, 1)[0], count)
     levels = _numbers(said, "codebook", LEVELS).astype(np.float32)
     return levels[pixels[:, :3]], logits_of_bytes(pixels[:, 3])
 
@@ -249,7 +254,11 @@ def _part(meta: dict, name: str) -> dict:
 
 def _bands(meta: dict) -> int:
     """Degree of the harmonics, 0 if there are none."""
-    return 0 if meta.get("shN") is None else _whole(_part(meta, "shN").get("bands"), "degree of harmonics", most=3)
+    return (
+        0
+        if meta.get("shN") is None
+        else _whole(_part(meta, "shN").get("bands"), "degree of harmonics", most=3)
+    )
 
 
 def _whole(value: object, what: str, *, most: int) -> int:

@@ -297,7 +297,8 @@ def test_files_of_every_other_format_are_refused(tmp_path: Path, splats, ending:
         else:
             file.write_bytes(bytes(9000) if other == "zeros" else b"Colourless green ideas.\n" * 400)
         with pytest.raises(
-            ValueError, match=r"no (PLY|gzip|\.glb|\.splat|\.sog|\.ksplat)|compressed PLY|compressed;|cut short"
+            ValueError,
+            match=r"no (PLY|gzip|\.glb|\.splat|\.sog|\.ksplat)|compressed PLY|compressed;|cut short",
         ) as refusal:
             told(READERS[ending], file)
         assert "\n" not in str(refusal.value)
