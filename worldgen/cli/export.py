@@ -19,9 +19,9 @@ MESH_ENDINGS = (".glb", ".obj")
 class Export:
     """Write a world as a file for other tools; the suffix decides the format.
 
-    Splats: .ply keeps everything and opens everywhere, .compressed.ply and .spz are small, .splat has plain
-    colours, .glb with --format splats is glTF (KHR_gaussian_splatting). .html is one page that shows them in
-    any browser, offline.
+    Splats: .ply keeps everything and opens everywhere, .compressed.ply, .spz and .sog are small, .splat has
+    plain colours, .ksplat is for three.js, .glb with --format splats is glTF (KHR_gaussian_splatting). .html
+    is one page that shows them in any browser, offline.
 
     Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
     glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
