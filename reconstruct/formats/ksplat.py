@@ -135,7 +135,8 @@ def read_ksplat(path: Path) -> Gaussians:
         )
         sections = _take(file, SECTION_HEADER, int(head["sections"]))
         degree = _check(sections, int(head["count"]))
-        parts = [_section(file, section, coding, degree) for section in sections]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out later
+            parts = [_section(file, section, coding, degree) for section in sections]
         if trailing := os.fstat(file.fileno()).st_size - file.tell():
             warn_of_trailing(path, trailing)
     return sound(concatenated(parts), path)
@@ -183,8 +184,7 @@ def _section(file: BinaryIO, section: np.void, coding: _Coding, degree: int) -> 
     else:
         steps = int(section["steps"]) or STEPS[coding.compression]
         middle = centres[_cubes_of(section, rest)]
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out later
-            means = (records["mean"] - float(steps)) * (float(section["side"]) / 2.0 / steps) + middle
+        means = (records["mean"] - float(steps)) * (float(section["side"]) / 2.0 / steps) + middle
     rgba = records["rgba"]
     sh = np.zeros((count, (degree + 1) ** 2, 3), np.float32)
     sh[:, :1] = sh_from_rgb(torch.from_numpy(rgba[:, :3] / 255.0)).numpy()

@@ -142,6 +142,8 @@ class Archive:
         short = name[:40]
         try:
             entry = self._archive.getinfo(name)
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"its {short!r} is compressed in a way that is not read")
             if entry.file_size > most:
                 raise ValueError(
                     f"its {short!r} says that it holds {entry.file_size:,} bytes, more than splats need"

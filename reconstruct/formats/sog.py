@@ -45,6 +45,9 @@ MOST_SHARED = 65_536
 ABREAST = 64
 """Sets of harmonics in a row of their picture."""
 
+FARTHEST = 1e38
+"""Numbers beyond this are infinite in float32, and damage."""
+
 FIRST_LARGEST = 252
 """Alpha of rotations whose first number, w, is the largest."""
 
@@ -98,7 +101,7 @@ def read_sog(path: Path) -> Gaussians:
         meta = archive.json("meta.json")
         if (version := meta.get("version", 1)) != 2:
             raise ValueError(
-                f"SOG files of version 2 are read, and this is {str(version)[:20]}; convert it first"
+                f"SOG files of version 2 are read, and this is {_short(version)}; convert it first"
             )
         count = _whole(meta.get("count"), "count", most=(1 << 32) - 1)
         bands = _bands(meta)
@@ -263,8 +266,13 @@ def _bands(meta: dict) -> int:
 
 def _whole(value: object, what: str, *, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise ValueError(f"expected a {what} of 0 to {most:,} in its meta.json, got {str(value)[:40]}")
+        raise ValueError(f"expected a {what} of 0 to {most:,} in its meta.json, got {_short(value)}")
     return value
+
+
+def _short(value: object) -> str:
+    """What a file says, in a few letters."""
+    return repr(value)[:40] if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
 
 
 def _numbers(said: dict, name: str, count: int) -> Float64[np.ndarray, " {count}"]:
@@ -272,7 +280,7 @@ def _numbers(said: dict, name: str, count: int) -> Float64[np.ndarray, " {count}
     values = said.get(name)
     if not isinstance(values, list) or len(values) != count:
         raise ValueError(f"expected a list of {count} numbers under {name!r} in its meta.json")
-    if not all(isinstance(value, int | float) and abs(value) < 1e300 for value in values):
+    if not all(isinstance(value, int | float) and abs(value) < FARTHEST for value in values):
         raise ValueError(f"expected numbers under {name!r} in its meta.json")
     return np.array(values, np.float64)
 

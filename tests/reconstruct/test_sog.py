@@ -125,6 +125,8 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a large directory": (lambda data: at(data, b"PK\5\6", 12, b"\xff\xff\xff\x7f"), "2,147,483,647 bytes"),
     "encrypted": (lambda data: at(data, b"PK\1\2", 8, b"\1\0"), "missing or damaged"),
     "a wrong checksum": (lambda data: at(data, b"PK\1\2", 16, b"\0\0\0\0"), "damaged"),
+    "another compression": (rewritten(lambda files: None, compression=zipfile.ZIP_LZMA), "is not read"),
+    "a version that is a list": (says(lambda meta: meta.update(version=[[[]]])), "this is a list"),
     "no meta.json": (rewritten(lambda files: files.pop("meta.json")), "'meta.json' is missing"),
     "no JSON": (rewritten(lambda files: files.update({"meta.json": b"{"})), "not JSON"),
     "deep JSON": (rewritten(lambda files: files.update({"meta.json": b"[" * 100_000})), "not JSON"),
