@@ -178,8 +178,9 @@ def test_what_makes_no_sense_is_left_out_and_counted(tmp_path: Path, splats):
     struct.pack_into("<f", data, 5120, float("nan"))
     struct.pack_into("<f", data, 5120 + size + 12, -1.0)
     struct.pack_into("<4f", data, 5120 + 2 * size + 24, 0.0, 0.0, 0.0, 0.0)
+    struct.pack_into("<I", data, 5120 + 3 * size + 44, 0x7F800001)  # a NaN that numpy warns of
     file.write_bytes(data)
     read, messages = told(read_ksplat, file)
-    torch.testing.assert_close(read.means, splats(1).means[3:], atol=0, rtol=0)
+    torch.testing.assert_close(read.means, splats(1).means[4:], atol=0, rtol=0)
     assert len(messages) == 1
-    assert "3 of 50 splats are left out" in messages[0]
+    assert "4 of 50 splats are left out" in messages[0]
