@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -66,6 +67,15 @@ class Cloud:
         )
 
 
+class Sent(TypedDict):
+    """What viser's splats are made and changed with."""
+
+    centers: Float32[np.ndarray, "g 3"]
+    covariances: Float32[np.ndarray, "g 3 3"]
+    rgbs: UInt8[np.ndarray, "g 3"]
+    opacities: UInt8[np.ndarray, "g 1"]
+
+
 def cloud_from_gaussians(gaussians: Gaussians, confidence: Float[Tensor, " g"] | None = None) -> Cloud:
     """What viser draws of ``gaussians``. View-dependent colour is lost; without confidence it is 1."""
     scales = gaussians.scales.detach().cpu().numpy()
@@ -92,6 +102,26 @@ def covariances_seen_from(cloud: Cloud, *, reach: float) -> Float32[np.ndarray, 
     least_px2 = np.maximum(np.sqrt(SKIP_BELOW / opacity) - BLUR, 0.0)
     added = HALF_FLOAT_MARGIN * least_px2 * (reach / FOCAL_PX) ** 2
     return (cloud.covariances + added[:, None, None] * np.eye(3)).astype(np.float32)
+
+
+def pixel_unit(reach: float) -> float:
+    """World units of what is sent: a few pixels at ``reach``."""
+    return 8 * reach / FOCAL_PX
+
+
+def as_sent(cloud: Cloud, rgbs: UInt8[np.ndarray, "g 3"], *, reach: float, unit: float | None = None) -> Sent:
+    """What viser is sent to draw of a cloud from up to ``reach`` world units away, in units of ``unit``.
+
+    Covariances travel as 16-bit floats: in units of a few pixels they keep their digits.
+    """
+    unit = pixel_unit(reach) if unit is None else unit
+    covariances = covariances_seen_from(cloud, reach=reach)
+    return {
+        "centers": cloud.centers / np.float32(unit),
+        "covariances": (covariances / np.float32(unit**2)).clip(-6e4, 6e4),
+        "rgbs": rgbs,
+        "opacities": cloud.opacities,
+    }
 
 
 def reach_needed(

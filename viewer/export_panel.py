@@ -20,6 +20,7 @@ from reconstruct.tidy import decimated
 from render.gaussians import Gaussians
 from viewer.live import one_sentence
 from viewer.meshing import Meshing
+from viewer.page import page_of
 from viewer.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ class ExportPanel:
         if meshing is not None:
             self._add_meshes(meshing)
         page = gui.add_button(
-            "Download page", color="gray", hint="One HTML file that shows what you see here, offline."
+            "Share as one HTML file", color="orange", hint="Opens in any browser, offline, where you stand."
         )
-        page.on_click(lambda event: self._send(event, "world.html", lambda: _page(stage)))
+        page.on_click(lambda event: self._send(event, "world.html", lambda: self._page(event)))
         self._note = gui.add_markdown("", visible=False)
 
     def _add_meshes(self, meshing: Meshing) -> None:
@@ -81,6 +82,24 @@ class ExportPanel:
             )
             button.on_click(clicked(ending))
 
+    def _page(self, event: viser.GuiEvent) -> tuple[bytes, str]:
+        """The splats as a page that opens where whoever asked stands, and how many they are."""
+        stage = self._stage
+        visitor = stage.visitors.get(event.client_id) if event.client_id is not None else None
+        content, count = page_of(
+            self._splats(),
+            start=stage.shots[0].pose if visitor is None else visitor.pose(),
+            up=stage.up,
+            scale=stage.scale,
+            title="A world",
+            most=self._asked() or MOST_SPLATS,
+        )
+        return content, f"{count:,} splats"
+
+    def _asked(self) -> int:
+        """At most so many splats; 0 for all."""
+        return int(min(max(0, self._most.value), MOST_SPLATS))
+
     def _clicked(self, ending: str) -> Callable[[viser.GuiEvent], None]:
         return lambda event: self._send(event, f"world{ending}", lambda: self._file(ending))
 
@@ -104,8 +123,7 @@ class ExportPanel:
     def _file(self, ending: str) -> tuple[bytes, str]:
         """The world in one format, and how much of it that is."""
         splats = self._splats()
-        most = int(min(max(0, self._most.value), MOST_SPLATS))
-        if most:
+        if most := self._asked():
             splats = thinned(splats, most)
         with tempfile.TemporaryDirectory(prefix="worldgen-export-") as folder:
             file = Path(folder) / f"world{ending}"
@@ -126,8 +144,3 @@ class ExportPanel:
 
     def _say(self, text: str) -> None:
         self._note.content, self._note.visible = text, True
-
-
-def _page(stage: Stage) -> tuple[bytes, str]:
-    """The scene as one offline HTML file."""
-    return stage.server.scene.as_html().encode(), f"{stage.layers.splat_count:,} splats"

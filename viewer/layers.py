@@ -24,11 +24,11 @@ from viser import (
 
 from memory.boxes import Box
 from viewer.clouds import (
-    FOCAL_PX,
     Cloud,
-    covariances_seen_from,
+    as_sent,
     next_reach,
     packed,
+    pixel_unit,
     reach_needed,
     thinned,
 )
@@ -72,7 +72,7 @@ class Layers:
         self._scale = scale
         self._on_camera = on_camera
         self._reach = LEAST_REACH * scale
-        self._unit = 8 * self._reach / FOCAL_PX
+        self._unit = pixel_unit(self._reach)
         self._roots: dict[LayerName, FrameHandle] = {
             name: server.scene.add_frame(f"/{name}", show_axes=False, visible=name == "splats")
             for name in ("splats", "points", "cameras")
@@ -221,14 +221,7 @@ class Layers:
     def _draw_splats(self, index: int) -> None:
         """Send one cloud. A node keeps its name, so that it changes without a flicker."""
         cloud = self._drawn[index]
-        covariances = covariances_seen_from(cloud, reach=self._reach)
-        gaussians = {
-            "centers": cloud.centers / self._unit,
-            # Covariances travel as 16-bit floats: in units of a few pixels they keep their digits.
-            "covariances": (covariances / self._unit**2).clip(-6e4, 6e4),
-            "rgbs": self._colours(cloud),
-            "opacities": cloud.opacities,
-        }
+        gaussians = as_sent(cloud, self._colours(cloud), reach=self._reach, unit=self._unit)
         if index < len(self._splats):
             self._splats[index].set_gaussians(**gaussians)
         else:

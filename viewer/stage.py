@@ -65,7 +65,7 @@ class Stage:
         self.visitors: dict[int, Visitor] = {}
         self._closed = threading.Event()
         self.shots += shots_from_frames(scene.frames)
-        self._start_view(self.shots[0].pose)
+        look_from(server, self.shots[0].pose, up=up, scale=scale)
         self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
@@ -145,14 +145,6 @@ class Stage:
         for tell in self._changed:
             tell()
 
-    def _start_view(self, pose: ViserPose) -> None:
-        """Where browsers start, and where viser's reset button leads."""
-        self.server.scene.set_up_direction(tuple(self.up.tolist()))
-        camera = self.server.initial_camera
-        camera.position, camera.look_at = pose.position, pose.look_at(self.scale)
-        camera.up, camera.fov = up_of(pose, self.up), pose.fov
-        camera.near, camera.far = NEAR * self.scale, FAR * self.scale
-
     def _arrive(self, client: viser.ClientHandle) -> None:
         visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale, walls=self.walls)
         self.visitors[client.client_id] = visitor
@@ -185,6 +177,15 @@ class Stage:
         visitor = self.visitors.get(client_id)
         if visitor is not None:
             visitor.fly_to(number)
+
+
+def look_from(server: viser.ViserServer, pose: ViserPose, *, up: Float[Tensor, " 3"], scale: float) -> None:
+    """Where browsers start, and where viser's reset button leads."""
+    server.scene.set_up_direction(tuple(up.tolist()))
+    camera = server.initial_camera
+    camera.position, camera.look_at = pose.position, pose.look_at(scale)
+    camera.up, camera.fov = up_of(pose, up), pose.fov
+    camera.near, camera.far = NEAR * scale, FAR * scale
 
 
 def shown_points(scene: Scene) -> int:

@@ -13,7 +13,9 @@ from pathlib import Path
 from reconstruct.formats.atomic import check_parent
 from reconstruct.formats.compressed_ply import read_compressed_ply, write_compressed_ply
 from reconstruct.formats.glb import read_glb, write_glb
+from reconstruct.formats.ksplat import read_ksplat, write_ksplat
 from reconstruct.formats.ply import read_ply, write_ply
+from reconstruct.formats.sog import read_sog, write_sog
 from reconstruct.formats.soundness import SplatFileWarning, opened
 from reconstruct.formats.splat import read_splat, write_splat
 from reconstruct.formats.spz import read_spz, write_spz
@@ -38,6 +40,8 @@ WRITERS: dict[str, Callable[[Gaussians, Path], None]] = {
     ".splat": write_splat,
     ".spz": write_spz,
     ".glb": write_glb,
+    ".sog": write_sog,
+    ".ksplat": write_ksplat,
 }
 """File-name ending to the function that writes it; the longest ending that fits wins."""
 
@@ -47,11 +51,19 @@ READERS: dict[str, Callable[[Path], Gaussians]] = {
     ".splat": read_splat,
     ".spz": read_spz,
     ".glb": read_glb,
+    ".sog": read_sog,
+    ".ksplat": read_ksplat,
 }
 """File-name ending to the function that reads it."""
 
-BEGINNINGS = {b"ply": ".ply", b"\x1f\x8b\x08": ".spz", b"NGSP": ".spz", b"glTF": ".glb"}
-"""First bytes of a file to the ending that it should have; .splat files have none of their own."""
+BEGINNINGS = {
+    b"ply": ".ply",
+    b"\x1f\x8b\x08": ".spz",
+    b"NGSP": ".spz",
+    b"glTF": ".glb",
+    b"PK\3\4": ".sog",
+}
+"""First bytes of a file to the ending that it should have; .splat and .ksplat have none of their own."""
 
 
 def export_splats(gaussians: Gaussians, path: Path) -> None:

@@ -19,13 +19,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8, UInt32
+from jaxtyping import Float64, Int64, UInt8, UInt32
 from numpy.lib.recfunctions import structured_to_unstructured
 
 from reconstruct.formats.atomic import replacing
 from reconstruct.formats.ply import rest_names
 from reconstruct.formats.ply_header import Element, columns_of, header, read_elements, read_rows
-from reconstruct.formats.quantised import from_smallest_three, logits_of_bytes, opacity_bytes, smallest_three
+from reconstruct.formats.quantised import (
+    along_a_curve,
+    from_smallest_three,
+    logits_of_bytes,
+    opacity_bytes,
+    smallest_three,
+)
 from reconstruct.formats.soundness import check_count, check_writable, opened, sound, warn_of_trailing
 from render.gaussians import SH_C0, Gaussians
 
@@ -137,7 +143,7 @@ def _packed(gaussians: Gaussians) -> _Tables:
     columns = [gaussians.means, gaussians.log_scales, gaussians.sh[:, 0] * SH_C0 + 0.5]
     values = torch.cat([column.detach().cpu().float() for column in columns], dim=1).numpy()
     values[:, 3:6] = values[:, 3:6].clip(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
-    order = _along_a_curve(values[:, :3])
+    order = along_a_curve(values[:, :3])
     values = values[order]
     starts = np.arange(0, len(values), CHUNK)
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
@@ -199,15 +205,3 @@ def _pack(shares: Float64[np.ndarray, "g 3"], shifts: Shifts) -> Int64[np.ndarra
 def _unpack(packed: Int64[np.ndarray, " g"], shifts: Shifts) -> Float64[np.ndarray, "g 3"]:
     shares = [((packed >> shift) & ((1 << width) - 1)) / ((1 << width) - 1) for shift, width in shifts]
     return np.stack(shares, axis=1)
-
-
-def _along_a_curve(means: Float[np.ndarray, "g 3"]) -> Int64[np.ndarray, " g"]:
-    """An order in which neighbours follow each other: Morton's curve through 2^20 cells a side."""
-    low = means.min(axis=0).astype(np.float64)
-    extent = max(float((means.max(axis=0) - low).max()), 1e-30)
-    cells = np.minimum((means - low) / extent * 2.0**20, 2.0**20 - 1).astype(np.int64)
-    code = np.zeros(len(means), np.int64)
-    for bit in range(20):
-        for axis in range(3):
-            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return code.argsort(kind="stable")

@@ -1,4 +1,4 @@
-"""Quantised: opacities and rotations in few bits, as several formats keep them.
+"""Quantised: opacities and rotations in few bits, and an order that packs well, as several formats keep them.
 
 Room: reconstruct; only the formats beside it import this.
 """
@@ -82,3 +82,15 @@ def _others(largest: Int64[np.ndarray, " g"]) -> Int64[np.ndarray, "g 3"]:
     """0 to 3 without one of them."""
     three = np.arange(3)[None]
     return three + (three >= largest[:, None])
+
+
+def along_a_curve(means: Float[np.ndarray, "g 3"]) -> Int64[np.ndarray, " g"]:
+    """An order in which neighbours follow each other: Morton's curve through 2^20 cells a side."""
+    low = means.min(axis=0).astype(np.float64)
+    extent = max(float((means.max(axis=0) - low).max()), 1e-30)
+    cells = np.minimum((means - low) / extent * 2.0**20, 2.0**20 - 1).astype(np.int64)
+    code = np.zeros(len(means), np.int64)
+    for bit in range(20):
+        for axis in range(3):
+            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return code.argsort(kind="stable")

@@ -320,6 +320,18 @@ def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
         seen.say(f"{file.name}: 500 splats")
 
 
+def test_the_world_is_shared_as_one_page(seen: Open, tmp_path: Path):
+    page = seen.page
+    show_tab(page, "Export")
+    seen.fill("At most", "400")
+    with page.expect_download() as sent:
+        press(page, "Share as one HTML file")
+    assert sent.value.suggested_filename == "world.html"
+    sent.value.save_as(tmp_path / "world.html")
+    seen.say("world.html: 400 splats")
+    assert "__VISER_EMBED_DATA__" in (tmp_path / "world.html").read_text()
+
+
 def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
     page = seen.page
     show_tab(page, "Export")

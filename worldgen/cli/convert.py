@@ -15,7 +15,7 @@ import tyro
 class Convert:
     """Turn a file of splats into another format, told by the suffix.
 
-    Read and written: .ply, .compressed.ply, .splat, .spz and .glb (KHR_gaussian_splatting).
+    Read and written: .ply, .compressed.ply, .splat, .ksplat, .spz, .sog and .glb (KHR_gaussian_splatting).
     """
 
     source: Annotated[Path, tyro.conf.Positional]

@@ -19,8 +19,9 @@ MESH_ENDINGS = (".glb", ".obj")
 class Export:
     """Write a world as a file for other tools; the suffix decides the format.
 
-    Splats: .ply keeps everything and opens everywhere, .compressed.ply and .spz are small, .splat has plain
-    colours, .glb with --format splats is glTF (KHR_gaussian_splatting).
+    Splats: .ply keeps everything and opens everywhere, .compressed.ply, .spz and .sog are small, .splat has
+    plain colours, .ksplat is for three.js, .glb with --format splats is glTF (KHR_gaussian_splatting). .html
+    is one page that shows them in any browser, offline.
 
     Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
     glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
@@ -60,6 +61,7 @@ class Export:
 
     def run(self) -> int:
         from worldgen.cli.datasets import export_dataset
+        from worldgen.cli.page import PAGE_ENDING, export_page
 
         kind = self.format or ("mesh" if self.dest.suffix.lower() in MESH_ENDINGS else "splats")
         if kind == "mesh":
@@ -70,6 +72,8 @@ class Export:
                 "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
                 f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --format mesh"
             )
+        if kind == "splats" and self.dest.suffix.lower() == PAGE_ENDING:
+            return export_page(self.world, self.dest, max_splats=self.max_splats)
         if kind == "splats":
             return self._run_splats()
         if self.max_splats is not None:

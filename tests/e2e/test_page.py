@@ -1,0 +1,128 @@
+"""Pages in a real browser: opened from the disk, without a network, they show the world to walk in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+from reconstruct.init import gaussians_from_points
+from render.cameras import Cameras
+from tests.e2e.test_viewer import ALIKE, CAMERAS, expected_picture, wait_for_picture
+from tests.e2e.verbs import assert_one_sentence, forked, run
+from tests.e2e.windows import HEIGHT, PATIENCE_MS, WIDTH, picture
+from tests.viewer.box_room import cast, points_of
+from viewer.conventions import poses_from_cameras
+from viewer.page import page_of
+
+Open = Callable[[Path], tuple[Page, list[str]]]
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Open]:
+    """Opens files in windows without a network; the list says what they ask for besides."""
+    context = browser.new_context(offline=True, viewport={"width": WIDTH, "height": HEIGHT})
+    context.set_default_timeout(PATIENCE_MS)
+
+    def open_one(file: Path) -> tuple[Page, list[str]]:
+        page, asked = context.new_page(), list[str]()
+        own = (file.as_uri(), "blob:", "data:")
+        page.on("request", lambda it: None if it.url.startswith(own) else asked.append(it.url))
+        page.goto(file.as_uri())
+        page.get_by_role("alert").get_by_role("button").click(force=True)  # the note on software rendering
+        return page, asked
+
+    yield open_one
+    context.close()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Callable[[Cameras], Path]:
+    """A page that starts at a camera in the painted room."""
+
+    def written(camera: Cameras) -> Path:
+        content, _ = page_of(
+            gaussians_from_points(points_of(cast(CAMERAS))),
+            start=poses_from_cameras(camera)[0],
+            up=torch.tensor([0.0, -1.0, 0.0]),
+            scale=2.0,
+            title="room",
+        )
+        (tmp_path / "room.html").write_bytes(content)
+        return tmp_path / "room.html"
+
+    return written
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["level", "its head to one side"])
+def test_a_page_opens_where_it_shall_start_and_asks_for_nothing(opened: Open, room, number: int):
+    camera = CAMERAS[number : number + 1]
+    page, asked = opened(room(camera))
+    wait_for_picture(page, expected_picture(camera), within=ALIKE)
+    assert asked == []
+    assert page.title() == "room"
+
+
+def test_its_reader_turns_and_walks(opened: Open, room):
+    page, _ = opened(room(CAMERAS[:1]))
+    wait_for_picture(page, expected_picture(CAMERAS[:1]), within=ALIKE)
+    start = picture(page)
+    page.mouse.move(300, 200)
+    page.mouse.down()
+    page.mouse.move(220, 200, steps=4)
+    page.mouse.up()
+    turned = wait_for_change(page, start)
+    page.keyboard.down("w")
+    page.wait_for_timeout(1500)
+    page.keyboard.up("w")
+    wait_for_change(page, turned)
+
+
+def wait_for_change(page: Page, before: np.ndarray) -> np.ndarray:
+    """The window once it shows something else and has come to rest."""
+    deadline, last = time.monotonic() + PATIENCE_MS / 1000, before
+    while True:
+        assert time.monotonic() < deadline, "the window shows the same as before"
+        page.wait_for_timeout(500)
+        now = picture(page)
+        if np.abs(now - before).mean() > 0.03 and np.abs(now - last).mean() < 1e-3:
+            return now
+        last = now
+
+
+def test_worlds_are_exported_as_pages(
+    opened: Open, walked: Callable[[int], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", walked(3), tmp_path / "w.html", "--max-splats", 1000) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path / 'w.html'}: 1,000 splats, ")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["w.html"]
+    page, asked = opened(tmp_path / "w.html")
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while np.ptp(picture(page)[60:, :400], axis=-1).mean() < 0.02:  # nothing but the world has colours
+        assert time.monotonic() < deadline, "no splats are drawn"
+        page.wait_for_timeout(500)
+    assert asked == []
+    assert page.title() == walked(3).name
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("gone/w.html", (), "there is no folder"),
+        ("w.html", ("--max-splats", 0), "at least one splat"),
+        ("w.html", ("--voxel", 0.1), "are for meshes"),
+        ("w.html", ("--format", "mesh"), "w.html"),
+    ],
+)
+def test_what_cannot_become_a_page_is_told_in_one_sentence(
+    walked: Callable[[int], Path], tmp_path: Path, name: str, more: tuple[object, ...], message: str
+):
+    done = forked("export", walked(3), tmp_path / name, *more)
+    assert_one_sentence(done, status=2, about=message)
+    assert not list(tmp_path.iterdir())
