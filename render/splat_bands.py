@@ -6,7 +6,7 @@ Room: render (ground floor). Imports cameras, gaussians and splats; every other 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from render._splats.bridge import painted_bands
 from render.cameras import Cameras
@@ -58,7 +58,7 @@ def _painted(gaussians: Gaussians, camera: Cameras, *, threads: int) -> Iterator
 
 def _cut(image: SplatImage, height: int) -> Iterator[SplatImage]:
     for top in range(0, height, ROWS):
-        parts = {field.name: getattr(image, field.name) for field in fields(image)}
-        yield SplatImage(
-            **{name: None if part is None else part[:, top : top + ROWS] for name, part in parts.items()}
-        )
+        rows = slice(top, top + ROWS)
+        normals = None if image.normals is None else image.normals[:, rows]
+        rgb, depth, alpha = image.rgb[:, rows], image.depth[:, rows], image.alpha[:, rows]
+        yield SplatImage(rgb=rgb, depth=depth, alpha=alpha, normals=normals)

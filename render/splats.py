@@ -80,6 +80,12 @@ def pick_backend(device: torch.device) -> Backend:
     return "numba" if device.type == "cpu" else "torch"
 
 
+def drawing_device() -> torch.device:
+    """Where splats are drawn fastest: on a CUDA device that there is gsplat for, else on the CPU."""
+    has_kernels = torch.cuda.is_available() and find_spec("gsplat") is not None
+    return torch.device("cuda" if has_kernels else "cpu")
+
+
 def available_threads() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
