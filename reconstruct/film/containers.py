@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import av.container
@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from PIL import Image
 
-from reconstruct.formats.video import Codec, Picture, encode, rate_of, shown_size
+from reconstruct.formats.video import Codec, Picture, encode, mark_colours, rate_of, shown_size
 
 REPEATABLE = {"fflags": "+bitexact"}
 """No time and no random name is written into a file."""
@@ -28,22 +28,6 @@ REPEATABLE = {"fflags": "+bitexact"}
 COLOURS = 256
 PALETTE_PIXELS = 1 << 14
 """Pixels that each picture of the sample has a say with."""
-
-
-class Container(Protocol):
-    """One kind of file."""
-
-    def write_part(self, file: Path, pictures: Iterator[Picture]) -> None:
-        """Write some pictures on their own."""
-        ...
-
-    def join(self, parts: Sequence[Path], target: Path) -> None:
-        """Write the file that shows the pictures of all parts."""
-        ...
-
-    def shown_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the film, where its pictures are of this size."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +40,20 @@ class Video:
     fps: float
 
     def write_part(self, file: Path, pictures: Iterator[Picture]) -> None:
+        """Write some pictures on their own."""
         with av.open(str(file), "w", format="nut", options=REPEATABLE) as container:
             encode(container, pictures, codec=self.codec, fps=self.fps)
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
+        """Write the file that shows the pictures of all parts."""
         done, stream = 0, None
         with av.open(str(target), "w", format=self.format, options=REPEATABLE | self.options) as container:
             for part in parts:
                 with av.open(str(part)) as source:
                     track = source.streams.video[0]
-                    stream = container.add_stream_from_template(track) if stream is None else stream
+                    if stream is None:
+                        stream = container.add_stream_from_template(track)
+                        mark_colours(stream)
                     packets = [packet for packet in source.demux(track) if packet.size]
                     container.mux(self._timed(packets, stream, done))
                     done += len(packets)
@@ -81,6 +69,7 @@ class Video:
         return packets
 
     def shown_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the film, where its pictures are of this size."""
         return shown_size(width, height, self.codec[1])
 
 
@@ -92,6 +81,7 @@ class Gif:
     fps: float
 
     def write_part(self, file: Path, pictures: Iterator[Picture]) -> None:
+        """Write some pictures on their own."""
         with av.open(str(file), "w", format="nut", options=REPEATABLE) as container:
             self._encode(container, map(self._indexed, pictures), codec="png")
 
@@ -105,6 +95,7 @@ class Gif:
         return av.VideoFrame.from_ndarray(both, format="pal8")
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
+        """Write the file that shows the pictures of all parts."""
         frames = itertools.chain.from_iterable(map(_frames_of, parts))
         with av.open(str(target), "w", format="gif", options=REPEATABLE | {"loop": "0"}) as container:
             self._encode(container, frames, codec="gif")
@@ -123,7 +114,11 @@ class Gif:
         container.mux(stream.encode())
 
     def shown_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the film, where its pictures are of this size."""
         return width, height
+
+
+Container = Video | Gif
 
 
 def _frames_of(part: Path) -> Iterator[av.VideoFrame]:

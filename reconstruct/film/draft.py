@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,10 +25,11 @@ PARTS = "parts"
 
 
 @contextmanager
-def draft_of(path: Path, *, plan: str) -> Iterator[Path]:
+def draft_of(path: Path, *, plan: str, names: re.Pattern[str]) -> Iterator[Path]:
     """Lend the folder of parts of the film ``path``, with those that are finished of the same ``plan``.
 
     It is gone when the block succeeds. Where it does not, it stays if there is anything worth keeping.
+    Nothing is in it but plain files whose names match ``names``.
 
     Raises:
         ValueError: if somebody else is making this film, or something else has the name of the draft.
@@ -38,7 +40,7 @@ def draft_of(path: Path, *, plan: str) -> Iterator[Path]:
     try:
         handle = _taken(folder)
         try:
-            yield _begun(folder, plan)
+            yield _begun(folder, plan, names)
             shutil.rmtree(folder)
         except ValueError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,13 +89,14 @@ def _taken(folder: Path) -> int:
     return handle
 
 
-def _begun(folder: Path, plan: str) -> Path:
+def _begun(folder: Path, plan: str, names: re.Pattern[str]) -> Path:
     """The folder of parts: those that there are if they are of this plan, else none."""
     parts, note = folder / PARTS, folder / PLAN
     if _text_of(note) == plan and not parts.is_symlink() and parts.is_dir():
-        _sweep(folder, keep={PLAN, PARTS})
+        _sweep(folder, keep=lambda file: file in (note, parts))
+        _sweep(parts, keep=lambda file: names.fullmatch(file.name) is not None and _is_plain(file))
         return parts
-    _sweep(folder, keep=set())
+    _sweep(folder, keep=lambda file: False)
     parts.mkdir()
     with replacing(note) as temporary:
         temporary.write_text(plan)
@@ -103,15 +106,19 @@ def _begun(folder: Path, plan: str) -> Path:
 def _text_of(file: Path) -> str | None:
     """What a file says, if it is a plain file of text."""
     try:
-        return file.read_text() if stat.S_ISREG(file.lstat().st_mode) else None
+        return file.read_text() if _is_plain(file) else None
     except (OSError, UnicodeError):
         return None
 
 
-def _sweep(folder: Path, *, keep: set[str]) -> None:
+def _is_plain(file: Path) -> bool:
+    return stat.S_ISREG(file.lstat().st_mode)
+
+
+def _sweep(folder: Path, *, keep: Callable[[Path], bool]) -> None:
     """Delete what lies in a folder and is not to be kept; links are deleted, not followed."""
     for file in folder.iterdir():
-        if file.name in keep:
+        if keep(file):
             continue
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)

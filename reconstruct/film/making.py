@@ -35,7 +35,7 @@ GIF_FPS = 50.0
 
 FOLDER = ""
 KINDS = (".mp4", ".webm", ".gif", FOLDER)
-NUMBERED = re.compile(r"frame_\d{5,}\.png")
+PART_NAME, PICTURE_NAME = re.compile(r"\d{8,}-[0-9a-f]{32}"), re.compile(r"frame_\d{5,}\.png")
 
 Tell = Callable[[int], None]
 """Gets how many pictures there are."""
@@ -77,12 +77,12 @@ def check_target(path: Path, *, kind: str, fps: float) -> None:
         ValueError: if something else is in the way, or the frame rate is none.
     """
     check_fps(fps)
+    if kind == ".gif" and fps > GIF_FPS:
+        raise ValueError(f"browsers slow down a GIF of more than {GIF_FPS:g} pictures a second, got {fps:g}")
     if kind == FOLDER:
         check_free(path)
     elif path.is_dir():
         raise ValueError(f"{path} is a folder, and a film of that name would be a file; name another one")
-    if kind == ".gif" and fps > GIF_FPS:
-        raise ValueError(f"browsers slow down a GIF of more than {GIF_FPS:g} pictures a second, got {fps:g}")
 
 
 def sample(count: int) -> list[int]:
@@ -107,7 +107,7 @@ def write_film(film: Film, path: Path, *, kind: str, tell: Tell) -> tuple[int, i
     if kind == FOLDER:
         _write_pictures(film, path, tell)
         return film.width, film.height
-    with draft_of(path, plan=_plan(film, kind)) as folder:
+    with draft_of(path, plan=_plan(film, kind), names=PART_NAME) as folder:
         container = _container(film, kind)
         parts = [_part(film, folder, begin, container, tell) for begin in range(0, film.count, PART)]
         whole = folder.parent / "whole"
@@ -141,7 +141,7 @@ def _part(film: Film, folder: Path, begin: int, container: Container, tell: Tell
     """The file of the part that begins at a picture, written unless it is there already, and sound."""
     end = min(begin + PART, film.count)
     for file in folder.glob(f"{begin:08d}-*"):
-        if file.is_file() and file.name == f"{begin:08d}-{_digest(file)}":
+        if file.name == f"{begin:08d}-{_digest(file)}":
             tell(end)
             return file
         file.unlink()
@@ -166,10 +166,7 @@ def _digest(file: Path) -> str:
 
 def _write_pictures(film: Film, path: Path, tell: Tell) -> None:
     """A folder of PNG files, frame_00000.png and so on."""
-    with draft_of(path, plan=_plan(film, FOLDER)) as folder:
-        for file in folder.iterdir():
-            if not (NUMBERED.fullmatch(file.name) and file.is_file() and not file.is_symlink()):
-                file.unlink()
+    with draft_of(path, plan=_plan(film, FOLDER), names=PICTURE_NAME) as folder:
         for number in range(film.count):
             file = folder / f"frame_{number:05d}.png"
             if not _is_sound(file, size=(film.width, film.height)):
