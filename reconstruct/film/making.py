@@ -182,6 +182,6 @@ def _is_sound(file: Path, *, size: tuple[int, int]) -> bool:
         with Image.open(file, formats=("PNG",)) as image:
             fits = image.size == size and image.mode == "RGB"
             image.verify()
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
     return fits

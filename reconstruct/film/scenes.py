@@ -6,6 +6,7 @@ numbers and the picture in bytes. Depth and normals have the colours of ``memory
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -29,8 +30,8 @@ from render.splat_bands import ROWS, splat_bands
 Show = Literal["rgb", "depth", "normals", "side-by-side"]
 """Which picture of a scene; side by side are colour and depth."""
 
-SAMPLED_DEPTHS = 1 << 14
-"""Depths of each picture of the sample that the span of colours is found from."""
+SAMPLED_PIXELS = 1 << 14
+"""Pixels of each picture of the sample that the span of colours is found from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,8 @@ def frame_scene(world: World) -> Scene:
 
 def drawer(scene: Scene, *, show: Show, width: int, height: int) -> Callable[[int], Picture]:
     """What draws the pictures of a scene, each of this size, or twice as wide side by side."""
-    span = _span(scene) if show in ("depth", "side-by-side") else (0.0, 1.0)
+    step = math.ceil(math.sqrt(width * height / SAMPLED_PIXELS))
+    span = _span(scene, step=step) if show in ("depth", "side-by-side") else (0.0, 1.0)
 
     def draw(number: int) -> Picture:
         picture = np.empty((height, film_width(width, show), 3), np.uint8)
@@ -134,13 +136,16 @@ def _panels(part: Part, show: Show, span: tuple[float, float]) -> list[Float[Ten
     return [part.rgb, depth] if show == "side-by-side" else [depth]
 
 
-def _span(scene: Scene) -> tuple[float, float]:
+def _span(scene: Scene, *, step: int) -> tuple[float, float]:
     """One span of depths for the whole film, so that colours do not change their meaning on the way."""
     found = []
     for number in sample(scene.count):
+        top = 0
         for part in scene.parts(number):
-            depth = part.depth[part.seen > 0.5]
-            found.append(depth[:: 1 + len(depth) // SAMPLED_DEPTHS])
+            grid = slice(-top % step, None, step), slice(None, None, step)  # whatever the bands
+            depth, seen = part.depth[0][grid], part.seen[0][grid]
+            found.append(depth[seen > 0.5])
+            top += part.depth.shape[1]
     return depth_span(torch.cat(found))
 
 

@@ -30,9 +30,8 @@ def film(
     def waves(number: int) -> np.ndarray:
         return picture(number, width=width, height=height)
 
-    return Film(
-        count=count, width=width, height=height, fps=fps, draw=waves if draw is None else draw, fingerprint="w"
-    )
+    chosen = waves if draw is None else draw
+    return Film(count=count, width=width, height=height, fps=fps, draw=chosen, fingerprint="waves")
 
 
 def decoded(path: Path) -> tuple[np.ndarray, list[float]]:
