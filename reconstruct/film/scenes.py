@@ -101,7 +101,7 @@ def frame_scene(world: World) -> Scene:
 
 def drawer(scene: Scene, *, show: Show, width: int, height: int) -> Callable[[int], Picture]:
     """What draws the pictures of a scene, each of this size, or twice as wide side by side."""
-    step = math.ceil(math.sqrt(width * height / SAMPLED_PIXELS))
+    step = 1 if scene.has_own_size else math.ceil(math.sqrt(width * height / SAMPLED_PIXELS))
     span = _span(scene, step=step) if show in ("depth", "side-by-side") else (0.0, 1.0)
 
     def draw(number: int) -> Picture:

@@ -1,0 +1,192 @@
+"""``worldgen fly``: every kind of film, gone on with after an interruption, in memory that does not grow."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memory.world import World
+from reconstruct.film import making
+from reconstruct.film.draft import draft_folder
+from tests.e2e.test_interrupted import started
+from tests.e2e.verbs import assert_one_sentence, forked, run
+from tests.reconstruct.film.pictures import contents, decoded, parts_of
+from worldgen.cli import main
+
+QUICK = ("--seconds", 0.5, "--fps", 10)
+
+
+@pytest.fixture
+def world(walked: Callable[[int], Path]) -> Path:
+    return walked(3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.gif", "pictures", "a.folder/"])
+def test_every_kind_of_film_has_its_pictures_and_its_size(
+    tmp_path: Path, world: Path, name: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run("fly", world, f"{tmp_path}/{name}", *QUICK, "--size", "61x47") == 0
+    shown, times = decoded(tmp_path / name)
+    is_padded = name == "a.mp4"
+    assert shown.shape == (5, *((48, 62) if is_padded else (47, 61)), 3)
+    if name.startswith("a."):
+        assert (tmp_path / name).is_dir() or times[-1] == pytest.approx(0.4, abs=0.002)
+    assert shown.std() > 5.0
+    said = capsys.readouterr().out
+    assert f"{tmp_path / name}: 5 pictures, {'62x48' if is_padded else '61x47'}" in said
+    assert ("as H.264 needs even sides" in said) == is_padded
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("render", ["splats", "points", "frames"])
+@pytest.mark.parametrize("show", ["depth", "normals", "side-by-side"])
+def test_depth_and_normals_are_filmed_of_everything(tmp_path: Path, world: Path, render: str, show: str):
+    words = (*QUICK, "--size", "40x32", "--render", render)
+    assert run("fly", world, tmp_path / "a", *words, "--show", show) == 0
+    assert run("fly", world, tmp_path / "colour", *words) == 0
+    shown, colour = decoded(tmp_path / "a")[0], decoded(tmp_path / "colour")[0]
+    assert shown.shape == (3 if render == "frames" else 5, 32, 80 if show == "side-by-side" else 40, 3)
+    if show == "side-by-side":
+        assert np.array_equal(shown[:, :, :40], colour)
+        shown = shown[:, :, 40:]
+    assert not np.array_equal(shown, colour)
+    saturation = shown.max(axis=-1).astype(int) - shown.min(axis=-1)
+    assert np.median(saturation[shown.any(axis=-1)]) > 40
+
+
+@pytest.mark.parametrize(
+    ("words", "about"),
+    [
+        (("a.avi",), "a film ends in .mp4, .webm, .gif, or in / for a folder of PNG files"),
+        (("a.gif", "--fps", 100), "browsers slow down a GIF"),
+        (("taken",), "no empty folder"),
+        (("taken.mp4",), "is a folder"),
+        (("missing/a.mp4",), "there is no folder"),
+        (("a.mp4", "--size", "8x8"), "16 to 4096 pixels a side"),
+        (("a.mp4", "--seconds", 0), "--seconds lies between"),
+    ],
+)
+def test_what_makes_no_film_is_refused_in_a_sentence(tmp_path: Path, world: Path, words: tuple, about: str):
+    for name in ("taken", "taken.mp4"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+    done = forked("fly", world, tmp_path / words[0], *words[1:])
+    assert_one_sentence(done, status=2, about=about)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["taken", "taken.mp4"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "pictures"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_film_says_so_and_the_same_command_goes_on(
+    tmp_path: Path, world: Path, name: str, number: signal.Signals, status: int
+):
+    words = (world, tmp_path / name, "--seconds", 60, "--fps", 10, "--size", "32x32")
+    process = started("fly", *words)
+    while process.poll() is None and not parts_of(tmp_path / name):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert (process.returncode, said.count("\n")) == (status, 1), said
+    assert "interrupted; what is filmed stays, and the same command goes on from there" in said
+    assert not (tmp_path / name).exists()
+    before = {file.name: file.stat().st_mtime_ns for file in parts_of(tmp_path / name)}
+    assert forked("fly", *words).returncode == 0
+    assert forked("fly", world, tmp_path / f"alone-{name}", *words[2:]).returncode == 0
+    alone = contents(tmp_path / f"alone-{name}")
+    assert list(contents(tmp_path / name).values()) == list(alone.values())
+    if name == "pictures":
+        kept = [file for file in (tmp_path / name).iterdir() if file.stat().st_mtime_ns == before.get(file.name)]
+        assert len(kept) == len(before) > 0
+    assert not draft_folder(tmp_path / name).exists()
+
+
+CHANGES = {
+    "path": ("--path", "orbit"),
+    "size": ("--size", "34x32"),
+    "render": ("--render", "points"),
+    "show": ("--show", "depth"),
+}
+
+
+@pytest.mark.parametrize("change", ["nothing", "world", *CHANGES])
+def test_a_film_of_something_else_begins_anew(
+    tmp_path: Path, walked: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, change: str
+):
+    folder = Path(shutil.copytree(walked(3), tmp_path / "w"))
+    words = ("--seconds", 0.8, "--fps", 10, "--size", "32x32")
+    target, told = tmp_path / "a", []
+    monkeypatch.setattr(making, "_is_sound", lambda file, *, size: told.append(file.is_file()) or told[-1])
+    stopping = making.Image.fromarray
+    count = 0
+
+    def stopped(picture: np.ndarray) -> object:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+        return stopping(picture)
+
+    monkeypatch.setattr(making.Image, "fromarray", stopped)
+    assert run("fly", folder, target, *words) == 130
+    monkeypatch.setattr(making.Image, "fromarray", stopping)
+    told.clear()
+    if change == "world":
+        with World.open(folder, writable=True) as made:
+            made.tree.undo(1)
+    assert run("fly", folder, target, *words, *CHANGES.get(change, ())) == 0
+    assert told == [change == "nothing" and number < 4 for number in range(8)]
+
+
+def peak_kib(*arguments: object) -> int:
+    """The most memory that a verb held, in a child of this process."""
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            os._exit(int(stop.code or 0))
+        finally:
+            os._exit(70)
+    _, status, usage = os.wait4(child, 0)
+    assert status == 0
+    return usage.ru_maxrss
+
+
+def films_of(world: Path, folder: Path, counts: tuple[int, int], size: str, kind: str) -> list[int]:
+    """The most memory that films of so many pictures take."""
+    found = []
+    for count in counts:
+        target = folder / f"{count}{kind}"
+        words = ("--seconds", count / 10, "--fps", 10, "--size", size, "--render", "points")
+        found.append(peak_kib("fly", world, target, *words))
+        assert len(decoded(target)[0]) == count
+    return found
+
+
+@pytest.mark.parametrize("kind", [".mp4", ".webm", ".gif", ""])
+def test_a_longer_film_takes_no_more_memory(tmp_path: Path, world: Path, kind: str):
+    short, long = films_of(world, tmp_path, (150, 500), "128x96", kind)
+    assert long - short < 6_000, "350 pictures are 13 MB in bytes and 52 MB in numbers"
+
+
+@pytest.mark.slow
+def test_ten_thousand_pictures_take_the_memory_of_three_hundred(tmp_path: Path, world: Path):
+    short, long = films_of(world, tmp_path, (300, 10_000), "64x48", ".mp4")
+    assert long - short < 12_000, "their bytes are 89 MB; their cameras and times are a few"
+
+
+def test_the_help_names_what_there_is(capsys: pytest.CaptureFixture[str]):
+    assert run("fly", "--help") == 0
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for word in ("side-by-side", ".webm", "{splats,points,frames}"):
+        assert word in said
