@@ -84,12 +84,13 @@ def test_what_makes_no_film_is_refused_in_a_sentence(tmp_path: Path, world: Path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["taken", "taken.mp4"]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "pictures"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("name", "number", "status"), [("a.mp4", signal.SIGINT, 130), ("pictures", signal.SIGTERM, 143)]
+)
 def test_an_interrupted_film_says_so_and_the_same_command_goes_on(
     tmp_path: Path, world: Path, name: str, number: signal.Signals, status: int
 ):
-    words = (world, tmp_path / name, "--seconds", 60, "--fps", 10, "--size", "32x32")
+    words = (world, tmp_path / name, "--seconds", 30, "--fps", 10, "--size", "32x32")
     process = started("fly", *words)
     while process.poll() is None and not parts_of(tmp_path / name):
         time.sleep(0.01)
@@ -104,8 +105,8 @@ def test_an_interrupted_film_says_so_and_the_same_command_goes_on(
     alone = contents(tmp_path / f"alone-{name}")
     assert list(contents(tmp_path / name).values()) == list(alone.values())
     if name == "pictures":
-        kept = [file for file in (tmp_path / name).iterdir() if file.stat().st_mtime_ns == before.get(file.name)]
-        assert len(kept) == len(before) > 0
+        after = {file.name: file.stat().st_mtime_ns for file in (tmp_path / name).iterdir()}
+        assert before.items() <= after.items()
     assert not draft_folder(tmp_path / name).exists()
 
 
@@ -166,17 +167,17 @@ def films_of(world: Path, folder: Path, counts: tuple[int, int], size: str, kind
     """The most memory that films of so many pictures take."""
     found = []
     for count in counts:
-        target = folder / f"{count}{kind}"
         words = ("--seconds", count / 10, "--fps", 10, "--size", size, "--render", "points")
-        found.append(peak_kib("fly", world, target, *words))
-        assert len(decoded(target)[0]) == count
+        found.append(peak_kib("fly", world, folder / f"{count}{kind}", *words))
+    # Afterwards, because a child begins with what this process holds.
+    assert [len(decoded(folder / f"{count}{kind}")[1]) for count in counts] == list(counts)
     return found
 
 
-@pytest.mark.parametrize("kind", [".mp4", ".webm", ".gif", ""])
+@pytest.mark.parametrize("kind", [".mp4", ".gif", ""])
 def test_a_longer_film_takes_no_more_memory(tmp_path: Path, world: Path, kind: str):
-    short, long = films_of(world, tmp_path, (150, 500), "128x96", kind)
-    assert long - short < 6_000, "350 pictures are 13 MB in bytes and 52 MB in numbers"
+    short, long = films_of(world, tmp_path, (130, 400), "128x96", kind)
+    assert long - short < 6_000, "270 pictures are 10 MB in bytes and 40 MB in numbers"
 
 
 @pytest.mark.slow
