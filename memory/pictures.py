@@ -236,14 +236,9 @@ def coloured_depth(
 
 
 def coloured_normals(normals: Float[Tensor, "n h w 3"]) -> Float[Tensor, "n h w 3"]:
-    """Unit normals in the world as colour; where there is none, black.
-
-    A channel an axis, from 0 to 1: red what faces +x, green what faces up (-y), blue what faces -z, where
-    the first camera of a world stands.
-    """
+    """Unit normals in the world as colour, a channel an axis, dark at -1 and bright at 1; black without one."""
     known = (normals != 0.0).any(dim=-1, keepdim=True)
-    colours = 0.5 + 0.5 * normals * torch.tensor([1.0, -1.0, -1.0])
-    return torch.where(known, colours.clamp(0.0, 1.0), 0.0)
+    return torch.where(known, (0.5 + 0.5 * normals).clamp(0.0, 1.0), 0.0)
 
 
 def _plain_file(path: Path | str) -> Path:

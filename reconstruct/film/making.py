@@ -81,6 +81,8 @@ def check_target(path: Path, *, kind: str, fps: float) -> None:
         raise ValueError(f"browsers slow down a GIF of more than {GIF_FPS:g} pictures a second, got {fps:g}")
     if kind == FOLDER:
         check_free(path)
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, and a new folder would take its name; name another one")
     elif path.is_dir():
         raise ValueError(f"{path} is a folder, and a film of that name would be a file; name another one")
 

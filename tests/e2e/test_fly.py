@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from memory.restore import restored_cache
 from memory.world import World
-from reconstruct.film import making
 from reconstruct.film.draft import draft_folder
+from reconstruct.fitted import keep_fitted
+from reconstruct.init import gaussians_from_points
 from tests.e2e.test_interrupted import started
 from tests.e2e.verbs import assert_one_sentence, forked, run
 from tests.reconstruct.film.pictures import contents, decoded, parts_of
 from worldgen.cli import main
+from worldgen.cli.fly import Fly
 
 QUICK = ("--seconds", 0.5, "--fps", 10)
 
@@ -110,41 +113,43 @@ def test_an_interrupted_film_says_so_and_the_same_command_goes_on(
     assert not draft_folder(tmp_path / name).exists()
 
 
-CHANGES = {
-    "path": ("--path", "orbit"),
-    "size": ("--size", "34x32"),
-    "render": ("--render", "points"),
-    "show": ("--show", "depth"),
+CHANGES: dict[str, dict[str, str]] = {
+    "path": {"path": "orbit"},
+    "size": {"size": "34x32"},
+    "render": {"render": "points"},
+    "show": {"show": "depth"},
 }
 
 
-@pytest.mark.parametrize("change", ["nothing", "world", *CHANGES])
-def test_a_film_of_something_else_begins_anew(
-    tmp_path: Path, walked: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, change: str
+@pytest.mark.parametrize("change", ["nothing", "an undone chunk", "a fit", *CHANGES])
+def test_a_film_of_something_else_has_another_fingerprint(
+    tmp_path: Path, walked: Callable[[int], Path], change: str
 ):
     folder = Path(shutil.copytree(walked(3), tmp_path / "w"))
-    words = ("--seconds", 0.8, "--fps", 10, "--size", "32x32")
-    target, told = tmp_path / "a", []
-    monkeypatch.setattr(making, "_is_sound", lambda file, *, size: told.append(file.is_file()) or told[-1])
-    stopping = making.Image.fromarray
-    count = 0
+    words = {"seconds": 0.8, "fps": 10.0, "size": "32x32"}
 
-    def stopped(picture: np.ndarray) -> object:
-        nonlocal count
-        count += 1
-        if count == 5:
-            raise KeyboardInterrupt
-        return stopping(picture)
+    def fingerprint(**more: str) -> str:
+        verb = Fly(folder, "a.mp4", **(words | more))
+        width, height = map(int, verb.size.split("x"))
+        with World.open(folder) as opened:
+            return verb._scene(opened, width=width, height=height)[1]
 
-    monkeypatch.setattr(making.Image, "fromarray", stopped)
-    assert run("fly", folder, target, *words) == 130
-    monkeypatch.setattr(making.Image, "fromarray", stopping)
-    told.clear()
-    if change == "world":
+    first = fingerprint()
+    if change == "an undone chunk":
+        assert run("undo", folder) == 0
+    if change == "a fit":
         with World.open(folder, writable=True) as made:
-            made.tree.undo(1)
-    assert run("fly", folder, target, *words, *CHANGES.get(change, ())) == 0
-    assert told == [change == "nothing" and number < 4 for number in range(8)]
+            keep_fitted(made, gaussians_from_points(restored_cache(made).points)[::2])
+    assert (fingerprint(**CHANGES.get(change, {})) == first) == (change == "nothing")
+
+
+def test_frames_of_another_head_have_another_fingerprint(tmp_path: Path, walked: Callable[[int], Path]):
+    folder, found = Path(shutil.copytree(walked(3), tmp_path / "w")), []
+    for _ in range(2):
+        with World.open(folder) as opened:
+            found.append(Fly(folder, "a.mp4", render="frames")._scene(opened, width=32, height=32)[1])
+        assert run("undo", folder) == 0
+    assert found[0] != found[1]
 
 
 def peak_kib(*arguments: object) -> int:

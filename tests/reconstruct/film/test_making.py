@@ -134,6 +134,13 @@ def test_what_cannot_be_written_is_refused_before_it_is_made(
     assert [file.name for file in tmp_path.rglob("*")] == ["taken", "mine"]
 
 
+def test_a_link_is_no_place_for_a_folder(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="is a link"):
+        write_film(film(3), tmp_path / "link", kind="", tell=silent)
+
+
 def test_no_pictures_and_no_folder_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="at least one picture"):
         write_film(film(0), tmp_path / "a.mp4", kind=".mp4", tell=silent)

@@ -157,11 +157,3 @@ def test_the_floor_the_walls_and_the_ceiling_have_the_colours_of_their_normals(w
     picture = coloured_normals(expected)
     assert np.array_equal(draw(0), picture_bytes(picture[0]))
     assert len(found) > 3
-
-
-def test_nothing_is_black_and_up_is_green():
-    up, none = torch.tensor([0.0, -1.0, 0.0]), torch.zeros(3)
-    right, back = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, -1.0])
-    colours = coloured_normals(torch.stack([up, right, back, none])[None, None])[0, 0]
-    expected = [[0.5, 1.0, 0.5], [1.0, 0.5, 0.5], [0.5, 0.5, 1.0], [0.0, 0.0, 0.0]]
-    assert torch.equal(colours, torch.tensor(expected))

@@ -1,0 +1,65 @@
+"""What filming costs: seconds a hundred pictures, and that memory does not grow with the film.
+
+Claim: ten thousand pictures take the memory of three hundred. Run from the root of the repository:
+``python -m benchmarks.film WORLD``, a world of a dozen frames (``worldgen grow WORLD --seed 3 --frames 12``).
+Every row is a process of its own; the time of a film of 12 pictures is taken off, so that what is left is that
+of drawing and encoding.
+
+(results)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FPS = 10
+FEW = 12
+
+ROWS = (
+    ("splats", "512x512", ".mp4", 312, ()),
+    ("splats", "512x512", ".webm", 312, ()),
+    ("splats", "512x512", ".gif", 312, ()),
+    ("splats", "512x512", "", 312, ()),
+    ("points", "512x512", ".mp4", 312, ("--render", "points")),
+    ("depth", "512x512", ".mp4", 312, ("--show", "depth")),
+    ("normals", "512x512", ".mp4", 312, ("--show", "normals")),
+    ("splats", "3840x2160", ".mp4", 36, ()),
+    ("splats", "64x48", ".mp4", 300, ()),
+    ("splats", "64x48", ".mp4", 10_000, ()),
+)
+
+
+def filmed(world: Path, *, count: int, size: str, kind: str, more: tuple[str, ...]) -> tuple[float, int]:
+    """Seconds on the clock, and the most memory in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["fly", str(world), f"{folder}/film{kind}", "--seconds", str(count / FPS), "--fps", str(FPS)]
+        command = [sys.executable, "-m", "worldgen.cli", *words, "--size", size, *more]
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{' '.join(command)} failed")
+        return time.perf_counter() - begin, usage.ru_maxrss // 1024
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("world", type=Path)
+    world = parser.parse_args().world
+    print(f"{'':9}{'size':>10}{'kind':>7}{'pictures':>10}{'s a hundred':>13}{'peak MiB':>10}")
+    for name, size, kind, count, more in ROWS:
+        before, _ = filmed(world, count=FEW, size=size, kind=kind, more=more)
+        seconds, peak = filmed(world, count=count, size=size, kind=kind, more=more)
+        each = 100 * (seconds - before) / (count - FEW)
+        print(f"{name:9}{size:>10}{kind or 'PNG':>7}{count:>10,}{each:>13.2f}{peak:>10}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
