@@ -236,7 +236,7 @@ def coloured_depth(
 
 
 def coloured_normals(normals: Float[Tensor, "n h w 3"]) -> Float[Tensor, "n h w 3"]:
-    """Unit normals in the world as colour, a channel an axis, dark at -1 and bright at 1; black without one."""
+    """Unit normals in the world as colour, a channel an axis, dark at -1, bright at 1; black without one."""
     known = (normals != 0.0).any(dim=-1, keepdim=True)
     return torch.where(known, (0.5 + 0.5 * normals).clamp(0.0, 1.0), 0.0)
 

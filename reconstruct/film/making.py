@@ -30,6 +30,9 @@ PART = 120
 SAMPLES = 16
 """Pictures that are looked at before a film is made."""
 
+PACKING = 3
+"""How hard PNG files are packed: an eighth larger than at the usual 6, in a third of the time."""
+
 GIF_FPS = 50.0
 """The fastest GIF that browsers show as fast as it is; faster ones they slow down to 10 a second."""
 
@@ -173,7 +176,7 @@ def _write_pictures(film: Film, path: Path, tell: Tell) -> None:
             file = folder / f"frame_{number:05d}.png"
             if not _is_sound(file, size=(film.width, film.height)):
                 with replacing(file) as temporary:
-                    Image.fromarray(film.draw(number)).save(temporary, format="PNG")
+                    Image.fromarray(film.draw(number)).save(temporary, format="PNG", compress_level=PACKING)
             tell(number + 1)
         folder.replace(path.absolute())
 
