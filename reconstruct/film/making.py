@@ -21,7 +21,7 @@ from PIL import Image
 
 from reconstruct.film.containers import Container, Gif, Video, palette_of
 from reconstruct.film.draft import draft_of
-from reconstruct.formats.atomic import check_free, replacing
+from reconstruct.formats.atomic import check_free, check_parent, replacing
 from reconstruct.formats.video import CODECS, VP9, Picture, check_fps, first_available
 
 PART = 120
@@ -86,7 +86,9 @@ def check_target(path: Path, *, kind: str, fps: float) -> None:
         check_free(path)
         if path.is_symlink():
             raise ValueError(f"{path} is a link, and a new folder would take its name; name another one")
-    elif path.is_dir():
+        return
+    check_parent(path)
+    if path.is_dir():
         raise ValueError(f"{path} is a folder, and a film of that name would be a file; name another one")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -117,10 +118,12 @@ def test_a_distance_has_one_colour_in_the_whole_film(cache: WorldCache):
     assert max(np.ptp(colours, axis=0).max() for colours in shared) < 12
 
 
+SCENE = SceneInfo(units="scene", scale=1.0, up=(0.0, -1.0, 0.0))
+
+
 @pytest.fixture
-def world(tmp_path: Path, box_room: BoxRoom) -> World:
-    scene = SceneInfo(units="scene", scale=1.0, up=(0.0, -1.0, 0.0))
-    with World.create(tmp_path / "w", scene) as made:
+def world(tmp_path: Path, box_room: BoxRoom) -> Iterator[World]:
+    with World.create(tmp_path / "w", SCENE) as made:
         made.commit(box_room.frames, given=True, generator="rays", seed=0, settings={})
         yield made
 
@@ -157,3 +160,8 @@ def test_the_floor_the_walls_and_the_ceiling_have_the_colours_of_their_normals(w
     picture = coloured_normals(expected)
     assert np.array_equal(draw(0), picture_bytes(picture[0]))
     assert len(found) > 3
+
+
+def test_an_empty_world_is_refused(tmp_path: Path):
+    with World.create(tmp_path / "empty", SCENE) as empty, pytest.raises(ValueError, match="nothing to film"):
+        frame_scene(empty)
