@@ -23,6 +23,9 @@ PLAN = "plan"
 PARTS = "parts"
 """The folder in a draft where finished parts lie."""
 
+MAX_NAME_BYTES = 240
+"""Of the name of a film, in that of its draft: names have 255 at most."""
+
 
 @contextmanager
 def draft_of(path: Path, *, plan: str, names: re.Pattern[str]) -> Iterator[Path]:
@@ -38,7 +41,7 @@ def draft_of(path: Path, *, plan: str, names: re.Pattern[str]) -> Iterator[Path]
     check_parent(path)
     folder = draft_folder(path)
     try:
-        handle = _taken(folder)
+        handle = _taken(folder, path)
         try:
             yield _begun(folder, plan, names)
             shutil.rmtree(folder)
@@ -60,7 +63,8 @@ def draft_of(path: Path, *, plan: str, names: re.Pattern[str]) -> Iterator[Path]
 def draft_folder(path: Path) -> Path:
     """Where the draft of the film ``path`` lies."""
     place = path.absolute()
-    return place.with_name(f".{place.name}.part")
+    name = os.fsdecode(os.fsencode(place.name)[:MAX_NAME_BYTES])
+    return place.with_name(f".{name}.part")
 
 
 def has_parts(path: Path) -> bool:
@@ -70,7 +74,7 @@ def has_parts(path: Path) -> bool:
     return False
 
 
-def _taken(folder: Path) -> int:
+def _taken(folder: Path, path: Path) -> int:
     """Become the one who works on a draft, until the handle is closed; the folder is made if need be."""
     with suppress(FileExistsError):
         folder.mkdir()
@@ -84,8 +88,7 @@ def _taken(folder: Path) -> int:
         is_mine = False
     if not is_mine:
         os.close(handle)
-        name = folder.name.removeprefix(".").removesuffix(".part")
-        raise ValueError(f"another process is making {name}; wait until it ends, or name another file")
+        raise ValueError(f"another process is making {path}; wait until it ends, or name another file")
     return handle
 
 

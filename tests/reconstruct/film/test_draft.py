@@ -152,7 +152,7 @@ def test_two_do_not_make_one_film(tmp_path: Path):
     target = tmp_path / "film.mp4"
 
     def nested(number: int) -> np.ndarray:
-        with pytest.raises(ValueError, match=r"another process is making film.mp4"):
+        with pytest.raises(ValueError, match=r"another process is making .*film.mp4; wait"):
             write_film(film(COUNT), target, kind=".mp4", tell=silent)
         return picture(number, width=64, height=48)
 
@@ -193,6 +193,15 @@ def test_links_in_a_draft_are_not_followed(tmp_path: Path, kind: str):
         folder.symlink_to(elsewhere / "parts")
     assert (elsewhere / "mine").read_text() == "mine"
     assert (elsewhere / "parts" / "x").read_text() == "x"
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{EARTH GLOBE EUROPE-AFRICA}"])
+def test_names_may_be_as_long_as_files_can_have_them(tmp_path: Path, letter: str):
+    target = tmp_path / f"{letter * (250 // len(letter.encode()))}.mp4"
+    interrupted(target, ".mp4", stop=9)
+    drawing = Drawing()
+    finished(target, ".mp4", film(COUNT, draw=drawing))
+    assert drawing.drawn == list(range(8, COUNT))
 
 
 def test_a_plan_that_is_no_text_is_another_plan(tmp_path: Path):
