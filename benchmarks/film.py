@@ -5,7 +5,19 @@ Claim: ten thousand pictures take the memory of three hundred. Run from the root
 Every row is a process of its own; the time of a film of 12 pictures is taken off, so that what is left is
 that of drawing and encoding.
 
-(results)
+Two threads of a Xeon with other work beside it, PyAV 18.1, a world of 12 frames (50,333 splats):
+
+                   size   kind  pictures  CPU s / 100  peak MiB
+    splats      512x512   .mp4       312         3.07       497
+    splats      512x512  .webm       312         3.66       502
+    splats      512x512   .gif       312         4.44       444
+    splats      512x512    PNG       312         4.37       446
+    points      512x512   .mp4       312         4.69       505
+    depth       512x512   .mp4       312         4.27       503
+    normals     512x512   .mp4       312         5.99       508
+    splats    3840x2160   .mp4        36        71.59      1512
+    splats        64x48   .mp4       300         0.54       443
+    splats        64x48   .mp4    10,000         0.61       443
 """
 
 from __future__ import annotations
