@@ -8,6 +8,7 @@ the same cache bit for bit.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from memory._cache_kernels import find_known, show_winners
 from memory.boxes import Corner
 from memory.points import Points, concatenated
 from memory.tiles import TileStore
-from render.cameras import Cameras, unproject
+from render.cameras import Cameras, rows_of, unproject
 from render.frames import Frames
 from render.geometry import (
     MIN_INCIDENCE,
@@ -111,6 +112,18 @@ class WorldCache:
     def render(self, cameras: Cameras) -> Seen:
         """Draw the cache; what faces away from a camera, or is a rim, hides what is behind it, unknown."""
         return _looked_up(self.store.rows, self.store.draw(cameras), cameras)
+
+    def render_bands(self, camera: Cameras, *, rows: int) -> Iterator[tuple[Seen, Float[Tensor, "1 h w 3"]]]:
+        """What :meth:`render` shows to one camera, in bands of so many rows from the top.
+
+        Beside each band the unit normals of its points, in the world; 0 where nothing is known.
+        """
+        image, held = self.store.draw(camera), self.store.rows
+        for top in range(0, camera.height, rows):
+            depth, winner = image.depth[:, top : top + rows], image.winner[:, top : top + rows]
+            band = rows_of(camera, top, height=depth.shape[1])
+            seen = _looked_up(held, PointImage(depth=depth, winner=winner), band)
+            yield seen, torch.where(seen.mask, held.normals[winner], 0.0)
 
     def judge(self, frames: Frames, seen: Seen, *, ids: list[int], given: bool) -> Frames:
         """Fill in the confidence of frames about to be inserted (A12.2).

@@ -213,12 +213,32 @@ def contact_sheet(frames: Frames, *, columns: int) -> Float[Tensor, "1 H W 3"]:
 def depth_colours(frames: Frames) -> Float[Tensor, "n h w 3"]:
     """Inverse depth as colour, near red and far blue, with one range for all frames; unknown is black."""
     depth, valid = frames.depth.detach().cpu().float(), frames.valid.cpu()
+    return coloured_depth(depth, valid, span=depth_span(depth[valid]))
+
+
+def depth_span(depths: Float[Tensor, " p"]) -> tuple[float, float]:
+    """The inverse depths that get the colours of what is farthest and of what is nearest.
+
+    The 1st and the 99th percentile, so that a few pixels do not take all colours.
+    """
+    low, high = np.percentile(1.0 / depths.numpy(), [1.0, 99.0]).tolist() if len(depths) else (0.0, 1.0)
+    return low, high
+
+
+def coloured_depth(
+    depth: Float[Tensor, "n h w 1"], valid: Bool[Tensor, "n h w 1"], *, span: tuple[float, float]
+) -> Float[Tensor, "n h w 3"]:
+    """Inverse depth as colour, near red and far blue, from ``span[0]`` to ``span[1]``; unknown is black."""
     near = torch.where(valid, 1.0 / torch.where(valid, depth, 1.0), 0.0)
-    known = near[valid].numpy()
-    low, high = np.percentile(known, [1.0, 99.0]).tolist() if known.size else (0.0, 1.0)
-    t = ((near - low) / max(high - low, 1e-12)).clamp(0.0, 1.0)
+    t = ((near - span[0]) / max(span[1] - span[0], 1e-12)).clamp(0.0, 1.0)
     powers = torch.cat([t**power for power in range(len(TURBO))], dim=-1)
     return torch.where(valid, (powers @ torch.tensor(TURBO)).clamp(0.0, 1.0), 0.0)
+
+
+def coloured_normals(normals: Float[Tensor, "n h w 3"]) -> Float[Tensor, "n h w 3"]:
+    """Unit normals in the world as colour, a channel an axis, dark at -1, bright at 1; black without one."""
+    known = (normals != 0.0).any(dim=-1, keepdim=True)
+    return torch.where(known, (0.5 + 0.5 * normals).clamp(0.0, 1.0), 0.0)
 
 
 def _plain_file(path: Path | str) -> Path:

@@ -88,6 +88,13 @@ def with_size(cameras: Cameras, *, width: int, height: int) -> Cameras:
     return Cameras(c2w=cameras.c2w, K=K, width=width, height=height)
 
 
+def rows_of(cameras: Cameras, top: int, *, height: int) -> Cameras:
+    """The same views, but only ``height`` rows of their pictures from row ``top`` on."""
+    K = cameras.K.clone()
+    K[:, 1, 2] -= top
+    return Cameras(c2w=cameras.c2w, K=K, width=cameras.width, height=height)
+
+
 def concatenated(parts: list[Cameras]) -> Cameras:
     """Several batches as one; they must share one image size."""
     sizes = {(part.width, part.height) for part in parts}

@@ -6,7 +6,7 @@ Parameters are stored in the unconstrained space that optimisers and PLY files u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
@@ -51,6 +51,10 @@ class Gaussians:
             logit_opacities=self.logit_opacities[index],
             sh=self.sh[index],
         )
+
+    def to(self, device: torch.device | str) -> Gaussians:
+        """The same Gaussians with their tensors on ``device``."""
+        return Gaussians(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     @property
     def scales(self) -> Float[Tensor, "g 3"]:

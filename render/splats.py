@@ -80,6 +80,12 @@ def pick_backend(device: torch.device) -> Backend:
     return "numba" if device.type == "cpu" else "torch"
 
 
+def drawing_device() -> torch.device:
+    """Where splats are drawn fastest: on a CUDA device that there is gsplat for, else on the CPU."""
+    has_kernels = torch.cuda.is_available() and find_spec("gsplat") is not None
+    return torch.device("cuda" if has_kernels else "cpu")
+
+
 def available_threads() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -167,13 +173,23 @@ def _normals(
 ) -> Float[Tensor, "n h w 3"]:
     """Normals of splats, drawn as if they were colours: so every backend draws them and has gradients."""
     drawn = []
-    for view, origin in enumerate(cameras.origins):
-        facing = _facing(gaussians, origin)
-        painted_so = replace(gaussians, sh=sh_from_rgb(0.5 * (facing + 1.0)))
-        black = torch.zeros(3).to(facing)
-        image = _drawn(painted_so, cameras[[view]], black, backend=backend, threads=threads, trace=None)
-        drawn.append(2.0 * image.rgb - image.alpha)
-    blend = torch.cat(drawn)
+    for view in range(len(cameras)):
+        camera = cameras[[view]]
+        painted_so, black = painted_by_normals(gaussians, camera), torch.zeros(3).to(gaussians.means)
+        image = _drawn(painted_so, camera, black, backend=backend, threads=threads, trace=None)
+        drawn.append(blended_normals(image))
+    return torch.cat(drawn)
+
+
+def painted_by_normals(gaussians: Gaussians, camera: Cameras) -> Gaussians:
+    """The same Gaussians, with the normals that one camera sees for colours."""
+    facing = _facing(gaussians, camera.origins[0])
+    return replace(gaussians, sh=sh_from_rgb(0.5 * (facing + 1.0)))
+
+
+def blended_normals(image: SplatImage) -> Float[Tensor, "n h w 3"]:
+    """Unit normals from a picture, over black, of Gaussians painted by their normals."""
+    blend = 2.0 * image.rgb - image.alpha
     length = blend.norm(dim=-1, keepdim=True)
     return torch.where(length > NO_NORMAL, blend / length.clamp_min(NO_NORMAL), 0.0)
 

@@ -36,6 +36,7 @@ __all__ = [
     "draw",
     "find_fronts",
     "paint",
+    "paint_bands",
     "runner",
     "slopes_of",
 ]
@@ -98,13 +99,43 @@ def paint(
     splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
 ) -> None:
     """Draw ``splats`` as ``view`` sees them, over a background."""
-    records, _, listed, starts = _listed(splats, view, run)
+    _paint_rows(_listed(splats, view, run), 0, background=background, canvas=canvas, run=run)
+
+
+def paint_bands(
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], rows: int, run: Run
+) -> Iterator[Canvas]:
+    """What :func:`paint` draws, in bands of ``rows`` pixel rows (a multiple of TILE) from the top."""
+    seen = _listed(splats, view, run)
+    for top in range(0, view.height, rows):
+        size = min(rows, view.height - top), view.width
+        band = Canvas(rgb=np.empty((*size, 3), np.float32), depth=_empty(size), alpha=_empty(size))
+        _paint_rows(seen, top, background=background, canvas=band, run=run)
+        yield band
+
+
+def _empty(size: tuple[int, int]) -> Float32[ndarray, "h w"]:
+    return np.empty(size, np.float32)
+
+
+def _paint_rows(
+    seen: tuple[Records, ndarray, ndarray, ndarray],
+    top: int,
+    *,
+    background: Float32[ndarray, "h w 3"],
+    canvas: Canvas,
+    run: Run,
+) -> None:
+    """Fill a canvas with the pixel rows of the picture from ``top`` on."""
+    records, _, listed, starts = seen
 
     def one(row: int) -> None:
-        slots = listed[starts[row] : starts[row + 1]]
-        paint_row(slots, records.fields, row * TILE, background, canvas)
+        below = top + row * TILE
+        slots = listed[starts[below // TILE] : starts[below // TILE + 1]]
+        strip = Canvas(*(part[row * TILE : (row + 1) * TILE] for part in canvas))
+        paint_row(slots, records.fields, below, background[below : below + TILE], strip)
 
-    run(one, len(starts) - 1)
+    run(one, -(-len(canvas.alpha) // TILE))
 
 
 def draw(splats: Splats, view: View, *, run: Run) -> Drawn:

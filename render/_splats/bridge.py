@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from render._splats import Canvas, Splats, View, draw, find_fronts, paint, runner, slopes_of
+from render._splats import Canvas, Splats, View, draw, find_fronts, paint, paint_bands, runner, slopes_of
 from render.cameras import Cameras
 from render.gaussians import Gaussians
 
@@ -41,6 +41,18 @@ def painted(
             view = _view(w2c[i], cameras.origins[i], cameras[[i]])
             paint(splats, view, background=behind, canvas=canvas, run=run)
     return rgb, depth, alpha
+
+
+def painted_bands(
+    gaussians: Gaussians, camera: Cameras, *, rows: int, threads: int
+) -> Iterator[tuple[Float[Tensor, "1 h w 3"], Float[Tensor, "1 h w 1"], Float[Tensor, "1 h w 1"]]]:
+    """What :func:`painted` draws of one view over black, band by band; nothing has gradients."""
+    black = torch.zeros(3).expand(camera.height, camera.width, 3).numpy()
+    view = _view(camera.w2c[0], camera.origins[0], camera)
+    with runner(threads) as run:
+        for band in paint_bands(_splats(gaussians), view, background=black, rows=rows, run=run):
+            rgb, depth, alpha = (torch.from_numpy(part)[None] for part in (band.rgb, band.depth, band.alpha))
+            yield rgb, depth[..., None], alpha[..., None]
 
 
 def kernel_fronts(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> Int[Tensor, "n h w"]:

@@ -114,20 +114,20 @@ def _show_tile(tile, top, left, layers):
 
 @strict
 @no_type_check
-def _paint_tile(tile, top, left, background, canvas):
-    """Finish a tile in the picture, with the operations that torch would take on its layers."""
+def _paint_tile(tile, left, background, strip):
+    """Finish a tile in its row of tiles, with the operations that torch would take on its layers."""
     T, red, green, blue, depth = tile
-    height, width = canvas.alpha.shape
-    for j in range(min(TILE, height - top)):
+    height, width = strip.alpha.shape
+    for j in range(min(TILE, height)):
         for i in range(min(TILE, width - left)):
-            at, row, column = j * TILE + i, top + j, left + i
+            at, column = j * TILE + i, left + i
             alpha = ONE - abs(T[at])
             through = ONE - alpha
-            canvas.rgb[row, column, 0] = red[at] + through * background[row, column, 0]
-            canvas.rgb[row, column, 1] = green[at] + through * background[row, column, 1]
-            canvas.rgb[row, column, 2] = blue[at] + through * background[row, column, 2]
-            canvas.alpha[row, column] = alpha
-            canvas.depth[row, column] = depth[at] / alpha if alpha > ZERO else ZERO
+            strip.rgb[j, column, 0] = red[at] + through * background[j, column, 0]
+            strip.rgb[j, column, 1] = green[at] + through * background[j, column, 1]
+            strip.rgb[j, column, 2] = blue[at] + through * background[j, column, 2]
+            strip.alpha[j, column] = alpha
+            strip.depth[j, column] = depth[at] / alpha if alpha > ZERO else ZERO
 
 
 @strict
@@ -146,12 +146,12 @@ def draw_row(slots, fields, top, layers):
 
 @strict
 @no_type_check
-def paint_row(slots, fields, top, background, canvas):
-    """Draw one row of tiles as it is shown, over a background."""
-    near, members, starts = binned_by_tile(slots, fields, top, canvas.alpha.shape[1])
+def paint_row(slots, fields, top, background, strip):
+    """Draw the row of tiles from pixel row ``top`` on as it is shown, over its part of a background."""
+    near, members, starts = binned_by_tile(slots, fields, top, strip.alpha.shape[1])
     size = TILE * TILE
     T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
     for column in range(len(starts) - 1):
         _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
-        _paint_tile(tile, top, column * TILE, background, canvas)
+        _paint_tile(tile, column * TILE, background, strip)

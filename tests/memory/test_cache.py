@@ -211,6 +211,23 @@ def test_what_is_seen_is_what_the_winning_points_are(box_room: BoxRoom):
         assert (field[~mask] == 0).all()
 
 
+def test_bands_of_a_view_join_to_the_view_and_know_which_way_surfaces_face(orbit: Frames):
+    cache = WorldCache()
+    cache.insert(orbit, ids=list(range(len(orbit.cameras))))
+    camera = resized(orbit.cameras[[3]], width=90, height=70)
+    whole, bands = cache.render(camera), list(cache.render_bands(camera, rows=32))
+    assert [len(seen.rgb[0]) for seen, _ in bands] == [32, 32, 6]
+    for name in ("rgb", "depth", "mask", "confidence", "source"):
+        assert torch.equal(torch.cat([getattr(seen, name) for seen, _ in bands], dim=1), getattr(whole, name))
+    offsets = torch.cat([seen.offset for seen, _ in bands], dim=1)
+    torch.testing.assert_close(offsets, whole.offset, atol=1e-4, rtol=0)
+    facing = torch.cat([normals for _, normals in bands], dim=1)
+    rays = rays_cam(camera) @ camera.c2w[:, None, :3, :3].mT
+    known = whole.mask[..., 0]
+    torch.testing.assert_close(facing.norm(dim=-1), known.float(), atol=1e-4, rtol=0)
+    assert ((facing * rays).sum(dim=-1)[known] < 0).all()
+
+
 def test_what_faces_away_hides_what_is_behind_it_and_is_not_known():
     cache = filled(wall(3.0))
     further = filled(wall(3.5, at=5.0, turned=True)).points

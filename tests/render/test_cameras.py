@@ -18,6 +18,7 @@ from render.cameras import (
     project,
     rays_cam,
     resized,
+    rows_of,
     unproject,
 )
 from render.gaussians import Gaussians
@@ -96,6 +97,13 @@ def test_a_pixel_of_half_resolution_looks_between_the_four_it_replaces(box_room:
     half = resized(cameras, width=30, height=22)
     fine = rays_cam(cameras).unflatten(1, (22, 2)).unflatten(3, (30, 2)).mean(dim=(2, 4))
     torch.testing.assert_close(rays_cam(half), fine, atol=1e-6, rtol=0)
+
+
+def test_rows_of_a_picture_have_the_rays_of_the_whole(box_room: BoxRoom):
+    cameras = box_room.cameras
+    torch.testing.assert_close(
+        rays_cam(rows_of(cameras, 7, height=12)), rays_cam(cameras)[:, 7:19], atol=1e-6, rtol=0
+    )
 
 
 def test_parts_of_a_batch_join_again(box_room: BoxRoom):

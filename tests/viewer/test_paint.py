@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from memory.pictures import coloured_normals
 from reconstruct.init import gaussians_from_points
 from tests.viewer.box_room import cast, look, points_of
 from viewer.asks import Scene
@@ -21,6 +22,13 @@ def room() -> Cloud:
 
 def said(cloud: Cloud, paint) -> np.ndarray:
     return painted(cloud, paint, place=np.zeros(3), scale=2.0).astype(int)
+
+
+def test_normals_are_coloured_as_films_colour_them():
+    cloud = room()
+    in_film = coloured_normals(torch.from_numpy(cloud.normals)[None, None])[0, 0]
+    np.testing.assert_allclose(said(cloud, "Normals"), 255 * in_film.numpy(), atol=0.51)
+    assert not coloured_normals(torch.zeros(1, 1, 1, 3)).any()
 
 
 def test_true_colours_are_those_of_the_cloud():

@@ -178,9 +178,10 @@ def video() -> Facts:
     """PyAV, and the encoders of ours that it brings, best first."""
     import av
 
-    from reconstruct.formats.video import CODECS
+    from reconstruct.formats.video import CODECS, VP9
 
-    return {"av": av.__version__, "encoders": [name for name in CODECS if name in av.codecs_available]}
+    encoders = [name for name in CODECS | VP9 if name in av.codecs_available]
+    return {"av": av.__version__, "encoders": encoders}
 
 
 def extras() -> Facts:

@@ -1,32 +1,34 @@
-"""``worldgen fly``: a flythrough as a video."""
+"""``worldgen fly``: a flythrough as a video, a GIF or pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
     from torch import Tensor
 
-    from memory.cache import WorldCache
     from memory.world import World
+    from reconstruct.film import Film, Scene
     from render.cameras import Cameras
 
 
 @dataclass(frozen=True)
 class Fly:
-    """Render a flythrough of a world as an MP4 video; needs no browser and no display."""
+    """Film a flythrough of a world; needs no browser and no display.
+
+    Filmed again after an interruption, it goes on where it stopped.
+    """
 
     world: Annotated[Path, tyro.conf.Positional]
     """Folder of the world."""
 
-    out: Annotated[Path, tyro.conf.Positional]
-    """Video to write (.mp4)."""
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    """Film to write: .mp4, .webm, .gif, or a new folder for PNG files (no ending, or a / at the end)."""
 
     path: str = "frames"
     """Camera path: frames (smoothly through the world's own), a preset name, or a file as grow takes it."""
@@ -38,36 +40,81 @@ class Fly:
     """Pictures a second."""
 
     size: str = "512x512"
-    """Size of the video, WIDTHxHEIGHT."""
+    """Size of the video, WIDTHxHEIGHT, up to 4096x4096; side by side it is twice as wide."""
 
     render: Literal["splats", "points", "frames"] = "splats"
     """What to show: splats, the bare points of the cache, or the frames as they were imagined."""
 
+    show: Literal["rgb", "depth", "normals", "side-by-side"] = "rgb"
+    """Which picture of it: colour, depth (near red, far blue), normals, or colour and depth side by side."""
+
     def run(self) -> int:
-        from memory.restore import restored_cache
         from memory.world import World
-        from reconstruct.formats.video import write_mp4
+        from reconstruct.film import Film, check_target, drawer, film_width, kind_of
         from worldgen.cli.inputs import picture_size
-        from worldgen.cli.progress import bar
 
         width, height = picture_size(self.size)
-        if self.out.suffix != ".mp4":
-            raise ValueError(f"the video must end in .mp4, got {self.out}")
+        kind, out = kind_of(self.out), Path(self.out)
         if not (0.1 <= self.seconds <= 3600 and 1 <= self.fps <= 240):
             raise ValueError("--seconds lies between 0.1 and 3600, --fps between 1 and 240")
+        check_target(out, kind=kind, fps=self.fps)
         with World.open(self.world) as world:
-            cameras = self._cameras(world, width=width, height=height)
-            cache = restored_cache(world)
-            with bar(f"filming {self.world.name}", total=len(cameras)) as progress:
-
-                def pictures() -> Iterator[Float[Tensor, "h w 3"]]:
-                    for picture in self._pictures(world, cache, cameras):
-                        yield picture
-                        progress.step()
-
-                write_mp4(self.out, pictures(), fps=self.fps)
-        print(f"{self.out}: {len(cameras)} pictures, {len(cameras) / self.fps:.1f} s")  # noqa: T201
+            scene, fingerprint = self._scene(world, width=width, height=height)
+            film = Film(
+                count=scene.count,
+                width=film_width(width, self.show),
+                height=height,
+                fps=self.fps,
+                draw=drawer(scene, show=self.show, width=width, height=height),
+                fingerprint=fingerprint,
+            )
+            shown = self._write(film, out, kind=kind, title=f"filming {world.path.name}")
+        grown = "" if shown == (film.width, film.height) else ", as H.264 needs even sides"
+        size, seconds = f"{shown[0]}x{shown[1]}{grown}", film.count / self.fps
+        print(f"{out}: {film.count} pictures, {size}; {seconds:.1f} s")  # noqa: T201
         return 0
+
+    def _write(self, film: Film, out: Path, *, kind: str, title: str) -> tuple[int, int]:
+        """Film behind a bar; the size of the film."""
+        from reconstruct.film import has_parts, write_film
+        from worldgen.cli.progress import bar
+
+        try:
+            with bar(title, total=film.count) as progress:
+                return write_film(film, out, kind=kind, tell=progress.to)
+        except KeyboardInterrupt as stop:
+            if has_parts(out):
+                stop.args = ("interrupted; what is filmed stays, and the same command goes on from there",)
+            raise
+
+    def _scene(self, world: World, *, width: int, height: int) -> tuple[Scene, str]:
+        """What is filmed, and a fingerprint of all that decides how it looks."""
+        from memory.points import FIELDS
+        from memory.restore import restored_cache
+        from reconstruct.film import frame_scene, point_scene, splat_scene
+        from reconstruct.fitted import splats_of
+        from render.splats import drawing_device
+
+        if self.render == "frames":
+            return frame_scene(world), self._fingerprint([], world.chunks())
+        cameras = self._cameras(world, width=width, height=height)
+        cache, views = restored_cache(world), [cameras.c2w, cameras.K]
+        points = cache.points
+        if self.render == "points":
+            drawn = [getattr(points, name) for name in FIELDS]
+            return point_scene(cache, cameras), self._fingerprint([*views, *drawn], None)
+        device, gaussians = drawing_device(), splats_of(world, points)
+        drawn = [getattr(gaussians, field.name) for field in fields(gaussians)]
+        scene = splat_scene(gaussians.to(device), cameras.to(device), show=self.show)
+        return scene, self._fingerprint([*views, *drawn], device)
+
+    def _fingerprint(self, tensors: list[Tensor], more: object) -> str:
+        """Another one for other pictures."""
+        digest = hashlib.sha256(repr((self.render, self.show, more)).encode())
+        for tensor in tensors:
+            digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def _cameras(self, world: World, *, width: int, height: int) -> Cameras:
         """The cameras of the video, at its size; a wider picture sees more to the sides."""
@@ -77,34 +124,8 @@ class Fly:
 
         own = world.cameras()
         count = max(2, round(self.seconds * self.fps))
-        if self.render == "frames":
-            cameras = own
-        elif self.path == "frames":
+        if self.path == "frames":
             cameras = interpolated(own, count)
         else:
             cameras = path_from(self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale)
         return with_size(cameras, width=width, height=height)
-
-    def _pictures(
-        self, world: World, cache: WorldCache, cameras: Cameras
-    ) -> Iterator[Float[Tensor, "h w 3"]]:
-        import torch.nn.functional as F
-
-        from reconstruct.fitted import splats_of
-        from render.splats import render_splats
-
-        if self.render == "frames":
-            for number in world.frame_ids():
-                rgb = world.frames([number]).rgb.permute(0, 3, 1, 2)
-                size = (cameras.height, cameras.width)
-                yield (
-                    F.interpolate(rgb, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)
-                )
-            return
-        gaussians = splats_of(world, cache.points)
-        for i in range(len(cameras)):
-            camera = cameras[i : i + 1]
-            if self.render == "points":
-                yield cache.render(camera).rgb[0]
-            else:
-                yield render_splats(gaussians, camera).rgb[0].clamp(0.0, 1.0)

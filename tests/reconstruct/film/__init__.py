@@ -1,0 +1,1 @@
+"""Films: what is drawn, what is written, and what an interruption leaves."""
