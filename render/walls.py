@@ -1,7 +1,7 @@
 """Walls: where something is known to be, so that nobody walks through it without knowing.
 
-Room: viewer; the stage keeps one. A set of cubes that hold points: adding a chunk costs what the chunk
-holds, whatever the size of the world.
+Room: render (ground floor). Imports nothing of ours; every other room may import this. A set of cubes that
+hold points: adding a chunk costs what the chunk holds, whatever the size of the world.
 """
 
 from __future__ import annotations

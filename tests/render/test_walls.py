@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from viewer.walls import Walls
+from render.walls import Walls
 
 SIDE = 0.1
 
