@@ -16,6 +16,7 @@ from torch import Tensor
 
 from render.cameras import Cameras
 from render.paths import WORLD_UP, arc, dolly, orbit, spiral, there_and_back, turn, walk
+from render.timing import Real
 
 LENGTHS, DEGREES, MOST_LAPS = (-1e4, 1e4), (-36_000.0, 36_000.0), 1000.0
 
@@ -46,7 +47,7 @@ class Move:
     """A move as it is asked for; numbers that are not given are the usual ones."""
 
     name: str
-    numbers: tuple[tuple[str, float], ...] = ()
+    numbers: tuple[tuple[str, Real], ...] = ()
 
     def __post_init__(self) -> None:
         kind = MOVES.get(self.name)
@@ -69,7 +70,8 @@ class Move:
     ) -> Cameras:
         """``n`` cameras, the first of which is ``start``, bit for bit; the last has gone all of the way."""
         kind = MOVES[self.name]
-        numbers = {name: number.usual for name, number in kind.numbers.items()} | dict(self.numbers)
+        numbers = {name: number.usual for name, number in kind.numbers.items()}
+        numbers |= {name: float(value) for name, value in self.numbers}
         return kind.make(start, n=n, up=up, scale=scale, numbers=numbers)
 
 

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from render._poses import check_count, poses_of
 from render.cameras import Cameras
-from render.timing import STEADY, Ease, eased
+from render.timing import STEADY, Ease, Real, eased
 
 CENTRIPETAL = 0.5
 """Power of the way between two keyframes that is the distance of their knots."""
@@ -34,13 +34,13 @@ FINE, COARSE, MOST_SAMPLES = 256, 8, 2**18
 class Shape:
     """How a curve behaves at its keyframes (Kochanek and Bartels 1984); each number lies in [-1, 1]."""
 
-    tension: float = 0.0
+    tension: Real = 0.0
     """1 comes to rest in every keyframe and goes straight between them; negative numbers swing out."""
 
-    continuity: float = 0.0
+    continuity: Real = 0.0
     """What is not 0 makes a corner: inwards if negative, and -1 goes straight from one to the next."""
 
-    bias: float = 0.0
+    bias: Real = 0.0
     """Above 0 the curve goes on as it came and turns late; below 0 it turns early."""
 
     def __post_init__(self) -> None:

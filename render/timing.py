@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+Real = int | float
+"""What people write where a number is asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ease:
     """How a move begins and ends: the shares of its time in which it gathers speed and slows down."""
 
-    start: float = 0.0
-    end: float = 0.0
+    start: Real = 0.0
+    end: Real = 0.0
 
     def __post_init__(self) -> None:
         if not (self.start >= 0.0 and self.end >= 0.0 and self.start + self.end <= 1.0):

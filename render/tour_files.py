@@ -139,13 +139,11 @@ def _key(data: object) -> Key:
     return Key(frame=_maybe_whole(data, "frame"), c2w=c2w, place=place, look_at=_target(data))
 
 
-def _pose(rows: object) -> torch.Tensor:
-    numbers = [row for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
-    if [len(row) for row in numbers] != [4] * 4 or not all(
-        is_number(value) for row in numbers for value in row
-    ):
+def _pose(rows: Any) -> torch.Tensor:
+    are_rows = isinstance(rows, list) and all(isinstance(row, list) and len(row) == 4 for row in rows)
+    if not are_rows or len(rows) != 4 or not all(is_number(value) for row in rows for value in row):
         raise ValueError('"c2w" must have 4 rows of 4 finite numbers')
-    c2w = torch.tensor(numbers, dtype=torch.float64)
+    c2w = torch.tensor(rows, dtype=torch.float64)
     K = torch.tensor([[[16.0, 0.0, 8.0], [0.0, 16.0, 8.0], [0.0, 0.0, 1.0]]])
     checked(Cameras(c2w=c2w[None], K=K, width=16, height=16))
     return c2w

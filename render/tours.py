@@ -22,7 +22,7 @@ from render.gazes import looking_at, turn_between, turned_from, zoomed
 from render.moves import Move
 from render.paths import WORLD_UP
 from render.splines import ROUND, Shape, smooth, way
-from render.timing import STEADY, Ease, eased
+from render.timing import STEADY, Ease, Real, eased
 
 FPS, SPEED = 24.0, 0.5
 """Pictures a second, and scene lengths a second, where nothing else is asked for."""
@@ -30,11 +30,14 @@ FPS, SPEED = 24.0, 0.5
 TURN_LENGTH = 2.0 / math.pi
 """Scene lengths that a turn by one radian counts as: one by 90 degrees takes as long as going one length."""
 
-TURN_SPEED = math.radians(90.0)
-"""At which a camera turns towards something new to look at, radians a second."""
+TURN_SPEED = math.radians(60.0)
+"""At which a camera turns towards something new to look at, radians a second; half as much again at most."""
 
 GENTLE = Ease(start=0.5, end=0.5)
 """How a lens zooms."""
+
+ARRIVED = 1e-4
+"""Scene lengths from the first camera within which a tour has come back to it."""
 
 SAMPLES, FEWEST_SAMPLES = 1025, 64
 """Cameras that the length of a segment is measured with, and those through which an eased move goes."""
@@ -43,7 +46,7 @@ MAX_SEGMENTS, MAX_KEYS, MAX_ROUNDS, MAX_FPS, MAX_SECONDS = 1000, 1000, 1000, 100
 SPEEDS = (1e-4, 1e4)
 FOVS = (math.radians(1.0), math.radians(170.0))
 
-Place = tuple[float, float, float]
+Place = tuple[Real, Real, Real]
 """A point of the world, in world units."""
 
 Target = Place | int
@@ -128,9 +131,9 @@ class Curve:
 class Pace:
     """How long a segment takes: at most one of the first three is given."""
 
-    seconds: float | None = None
+    seconds: Real | None = None
     frames: int | None = None
-    speed: float | None = None
+    speed: Real | None = None
     """Top speed, scene lengths a second."""
 
     ease: Ease | None = None
@@ -155,7 +158,7 @@ class Segment:
     look_at: Target | None = None
     """What the camera looks at on the way, instead of where the move or the keyframes make it look."""
 
-    fov: float | None = None
+    fov: Real | None = None
     """Horizontal field of view at the end, radians; it is zoomed to on the way."""
 
     def __post_init__(self) -> None:
@@ -169,8 +172,8 @@ class Tour:
     """A flythrough; every segment begins where the one before it ended."""
 
     segments: tuple[Segment, ...] = ()
-    fps: float = FPS
-    speed: float = SPEED
+    fps: Real = FPS
+    speed: Real = SPEED
     """Of segments that say nothing of their pace, scene lengths a second."""
 
     ease: Ease = STEADY
@@ -192,13 +195,13 @@ class Tour:
         self,
         move: str,
         *,
-        seconds: float | None = None,
+        seconds: Real | None = None,
         frames: int | None = None,
-        speed: float | None = None,
+        speed: Real | None = None,
         ease: Ease | None = None,
         look_at: Target | None = None,
-        fov_deg: float | None = None,
-        **numbers: float,
+        fov_deg: Real | None = None,
+        **numbers: Real,
     ) -> Tour:
         """One more segment: a move of :data:`render.moves.MOVES` with its numbers."""
         what = Move(name=move, numbers=tuple(numbers.items()))
@@ -208,12 +211,12 @@ class Tour:
     def through(
         self,
         *keys: Key | int,
-        seconds: float | None = None,
+        seconds: Real | None = None,
         frames: int | None = None,
-        speed: float | None = None,
+        speed: Real | None = None,
         ease: Ease | None = None,
         look_at: Target | None = None,
-        fov_deg: float | None = None,
+        fov_deg: Real | None = None,
         shape: Shape = ROUND,
     ) -> Tour:
         """One more segment: a curve through keyframes; a number is a frame of the world."""
@@ -221,7 +224,7 @@ class Tour:
         pace = Pace(seconds=seconds, frames=frames, speed=speed, ease=ease)
         return self.with_segment(what, pace=pace, look_at=look_at, fov_deg=fov_deg)
 
-    def hold(self, seconds: float, *, look_at: Target | None = None, fov_deg: float | None = None) -> Tour:
+    def hold(self, seconds: Real, *, look_at: Target | None = None, fov_deg: Real | None = None) -> Tour:
         """One more segment: stand still, or look or zoom somewhere else from where one stands."""
         return self.then("hold", seconds=seconds, look_at=look_at, fov_deg=fov_deg)
 
@@ -230,7 +233,7 @@ class Tour:
         return dataclasses.replace(self, rounds=rounds)
 
     def with_segment(
-        self, what: Move | Curve, *, pace: Pace, look_at: Target | None, fov_deg: float | None
+        self, what: Move | Curve, *, pace: Pace, look_at: Target | None, fov_deg: Real | None
     ) -> Tour:
         """One more segment."""
         fov = None if fov_deg is None else math.radians(fov_deg)
@@ -284,20 +287,24 @@ class Tour:
         if not length > 0.0:
             raise ValueError("what goes nowhere needs seconds or frames")
         speed = self.speed if pace.speed is None else pace.speed
-        return max(1, math.ceil(length / (speed * ease.mean_speed) * self.fps))
+        return self._pictures_over(length, speed=speed, ease=ease)
+
+    def _pictures_over(self, length: float, *, speed: Real, ease: Ease) -> int:
+        """So many that the top speed is never passed; ``length`` is in scene lengths."""
+        return max(1, math.ceil(length / (speed * ease.mean_speed) * self.fps - 1e-6))
 
     def _home(self, setting: Setting, here: Cameras) -> Cameras:
         """The way back from ``here`` to the first camera, which is its last; empty if that is ``here``."""
         ends = concatenated([here, setting.start])
         length = _length(ends, setting)
-        if length < 1e-4:
+        if length < ARRIVED:
             return ends[:0]
-        count = math.ceil(length / (self.speed * self.ease.mean_speed) * self.fps)
+        count = self._pictures_over(length, speed=self.speed, ease=self.ease)
         check_count(count + 1)
         return smooth(ends, count + 1, ease=self.ease, turn_length=TURN_LENGTH * setting.scale)[1:]
 
 
-def check_speed(speed: float) -> None:
+def check_speed(speed: Real) -> None:
     """Refuse what is no speed."""
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
         low, high = SPEEDS

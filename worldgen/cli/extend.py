@@ -109,6 +109,7 @@ class Extend:
             frames=self.frames + 1,
             up=world.scene.up,
             scale=world.scene.scale,
+            world=world,
         )
         return cameras[1:]
 

@@ -73,7 +73,7 @@ class Fly:
         """The cameras of the video, at its size; a wider picture sees more to the sides."""
         from render.cameras import with_size
         from render.keyframes import interpolated
-        from worldgen.cli.inputs import path_from
+        from worldgen.cli.inputs import film_path
 
         own = world.cameras()
         count = max(2, round(self.seconds * self.fps))
@@ -82,7 +82,10 @@ class Fly:
         elif self.path == "frames":
             cameras = interpolated(own, count)
         else:
-            cameras = path_from(self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale)
+            scene, fps = world.scene, self.fps
+            cameras = film_path(
+                self.path, own[:1], pictures=count, fps=fps, up=scene.up, scale=scene.scale, world=world
+            )
         return with_size(cameras, width=width, height=height)
 
     def _pictures(
