@@ -29,7 +29,7 @@ class Fly:
     """Video to write (.mp4)."""
 
     path: str = "frames"
-    """Camera path: frames (smoothly through the world's own), a preset name, or a file as grow takes it."""
+    """Camera path: frames (smoothly through the world's own), a preset, a move, a tour or a file, as grow."""
 
     seconds: float = 8.0
     """Length of the video; paths from files and --render frames keep their own number of pictures."""

@@ -85,11 +85,11 @@ def path_from(
 ) -> Cameras:
     """The first ``frames`` cameras of the path that ``--path`` names: a preset, a move, a tour or a file.
 
-    A preset or a move starts at ``start``, which is the first of its ``frames`` cameras; so does a tour, which
-    may name frames of ``world``. The poses of a JSON file are taken as they are, relative to the world; the
-    motion of a RealEstate10K file or of a COLMAP model begins at ``start``, and a unit in it is a scene
-    length. All but tours have the size and the intrinsics of the world. Of a path that is chosen on the way
-    only ``start`` is known.
+    A preset or a move starts at ``start``, which is the first of its ``frames`` cameras; so does a tour,
+    which may name frames of ``world``. The poses of a JSON file are taken as they are, relative to the
+    world; the motion of a RealEstate10K file or of a COLMAP model begins at ``start``, and a unit in it is
+    a scene length. All have the size and, but for tours that zoom, the intrinsics of the world. Of a path
+    that is chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
@@ -148,7 +148,7 @@ def _read(
     if not path.is_file():
         names = ", ".join(sorted({*PRESETS, *MOVES, *CHOSEN_ON_THE_WAY}))
         raise ValueError(
-            f"--path takes one of {names}, or a file (JSON, .txt), or a COLMAP folder; there is no file {text}"
+            f"--path takes one of {names}, a file (JSON, .txt) or a COLMAP folder; there is no file {text}"
         )
     if path.suffix.lower() == SUFFIX:
         return carried(load_realestate(path), start, scale=scale)

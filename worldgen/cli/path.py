@@ -105,7 +105,7 @@ class CameraPath:
             self._write(self.out, cameras)
         if self.plan is not None:
             _draw(self.plan, cameras, points, survey, up=up)
-        self._tell(survey, units="scene lengths" if world is None or world.scene.units != "metres" else "m")
+        self._tell(survey, units="m" if world is not None and world.scene.units == "metres" else "units")
         return int(survey.passes_through)
 
     def _write(self, file: Path, cameras: Cameras) -> None:
@@ -197,10 +197,5 @@ def _told(meeting: Meeting) -> str:
 
 def _facts(survey: Survey, *, fps: float) -> dict[str, Any]:
     facts = dataclasses.asdict(survey)
-    meetings = facts.pop("meetings")
-    facts["top_turn"] = math.degrees(facts.pop("top_turn"))
-    return {
-        "fps": fps,
-        **facts,
-        "meetings": [{**one, "place": list(one["place"])} for one in meetings],
-    }
+    facts["top_turn"] = math.degrees(survey.top_turn)
+    return {"fps": fps, **facts}
