@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from memory.pictures import read_depth, read_rgb
+from memory.settings import setting_in
 from memory.world import World
 from reconstruct.formats.colmap_path import is_colmap, load_colmap_path
 from reconstruct.formats.nerfstudio_path import load_camera_path
@@ -154,7 +155,8 @@ def _read(
         return carried(load_realestate(path), start, scale=scale)
     if _is_tour(path):
         tour = load_tour(path)
-        setting = _setting(start, up=up, scale=scale, world=world)
+        nowhere = Setting(start=start, up=torch.tensor(up), scale=scale)
+        setting = nowhere if world is None else setting_in(world, start)
         try:
             return dataclasses.replace(tour, fps=fps or tour.fps).cameras(setting)
         except ValueError as error:
@@ -169,12 +171,6 @@ def _is_tour(path: Path) -> bool:
         return is_tour(read_json(path))
     except ValueError:
         return False
-
-
-def _setting(start: Cameras, *, up: tuple[float, float, float], scale: float, world: World | None) -> Setting:
-    ids = () if world is None else tuple(world.frame_ids())
-    frames = world.cameras() if world is not None and ids else None
-    return Setting(start=start, up=torch.tensor(up), scale=scale, frames=frames, ids=ids)
 
 
 def picture_size(text: str) -> tuple[int, int]:
