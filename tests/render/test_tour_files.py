@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from render.moves import MOVES
 from render.splines import Shape
 from render.timing import Ease
 from render.tour_files import is_tour, load_tour, save_tour
-from render.tours import Key, Pace, Tour
+from render.tours import Key, Tour
 from tests.render.test_tours import LONG, setting
 
 SHORT = """{
@@ -128,5 +130,11 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path):
         load_tour(tmp_path / "none.json")
 
 
-def test_paces_are_told_apart():
-    assert Pace(seconds=1.0) != Pace(speed=1.0)
+def test_the_manual_tells_a_tour_that_can_be_read_and_every_move(tmp_path: Path):
+    manual = (Path(__file__).parents[2] / "docs" / "paths.md").read_text()
+    tour = load_tour(written(tmp_path, manual.split("```json\n")[1].split("```")[0]))
+    assert len(tour.segments) == 4
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \|(.*?)\|", manual, flags=re.MULTILINE))
+    for name, kind in MOVES.items():
+        usual = [f"`{key}={number.usual:g}`" for key, number in kind.numbers.items()]
+        assert rows[name].strip() == ", ".join(usual)

@@ -128,7 +128,7 @@ def _moved(
     """The preset or the move that words such as ``orbit`` or ``orbit:degrees=90`` name, if they name one."""
     if text in PRESETS:
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
-    if text.partition(":")[0] not in MOVES or Path(text).exists():
+    if text.partition(":")[0] not in MOVES:
         return None
     return parsed_move(text).cameras(start, n=frames, up=torch.tensor(up), scale=scale)
 

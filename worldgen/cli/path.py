@@ -167,13 +167,11 @@ def _draw(
     up: tuple[float, float, float],
 ) -> None:
     """The path from above; what it meets is drawn over it."""
-    import itertools
-
     import numpy as np
     import torch
 
     from memory.pictures import write_png
-    from render.plans import line, plan_of
+    from render.plans import plan_of, stroke
 
     centers = np.zeros((0, 3), np.float32) if points is None else points.positions.numpy()
     rgb = np.zeros((0, 3), np.float32) if points is None else points.rgb.numpy()
@@ -182,10 +180,7 @@ def _draw(
     plan = plan_of(centers, rgbs, c2w=c2w, up=np.array(up), side=PLAN_SIDE)
     way = plan.place(c2w[:, :3, 3])
     for meeting in survey.meetings:
-        colour = THROUGH if meeting.is_through else NEAR
-        for a, b in itertools.pairwise(way[meeting.first : meeting.last + 1]):
-            for aside in ((0, 0), (1, 0), (0, 1), (1, 1)):
-                line(plan.image, a + aside, b + aside, colour)
+        stroke(plan.image, way[meeting.first : meeting.last + 1], THROUGH if meeting.is_through else NEAR)
     write_png(file, torch.from_numpy(plan.image.astype(np.float32) / 255.0)[None])
 
 
