@@ -26,7 +26,7 @@ CENTRIPETAL = 0.5
 STILL = 1e-9
 """Way, as a share of the longest between two keyframes, and turn in radians, that count as none."""
 
-FINE, COARSE, MOST_SAMPLES = 256, 8, 2**18
+FINE, COARSE, MOST_SAMPLES = 256, 8, 2**16
 """Samples a gap that its length is measured with: most, fewest, and those of a whole path."""
 
 

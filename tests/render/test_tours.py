@@ -130,7 +130,8 @@ def test_the_same_tour_in_a_larger_world_is_a_larger_tour():
 
 
 def test_a_loop_comes_back_and_goes_round_through_the_very_same_poses():
-    tour = Tour(ease=Ease(start=0.2, end=0.2)).then("walk", length=1, seconds=2).then("turn", degrees=50)
+    tour = Tour(ease=Ease(start=0.2, end=0.2)).then("walk", length=1, seconds=2)
+    tour = tour.then("turn", degrees=50, fov_deg=40)
     once, thrice = tour.looped().cameras(setting()), tour.looped(3).cameras(setting())
     assert torch.equal(thrice.c2w, once.c2w.repeat(3, 1, 1))
     joined = Cameras(
@@ -139,6 +140,10 @@ def test_a_loop_comes_back_and_goes_round_through_the_very_same_poses():
     assert not torch.equal(joined.c2w[0], joined.c2w[1]), "no picture is doubled"
     assert speeds(joined)[0] <= speeds(once).max()
     assert speeds(once).max() < 1.3
+    assert float(once.K[:, 0, 0].max() / once.K[0, 0, 0]) > 1.5
+    assert float(once.K[-1, 0, 0] / once.K[0, 0, 0]) == pytest.approx(1.0, abs=0.01), (
+        "the lens comes back too"
+    )
 
 
 def test_a_tour_that_ends_where_it_began_loops_as_it_is():

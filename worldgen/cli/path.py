@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32
-    from numpy import ndarray
-
     from memory.points import Points
     from memory.world import World
     from render.cameras import Cameras
     from render.surveys import Meeting, Survey
+    from render.walls import Walls
 
 CLEARANCE = 0.05
 """Scene lengths: what is known is kept in cubes of this size, and a path keeps a cube away from them."""
@@ -28,6 +26,8 @@ FOV_DEG, SIZE = 70.0, 512
 
 PLAN_SIDE, THROUGH, NEAR = 640, (240, 62, 62), (250, 210, 60)
 """Pixels of the plan, and the colours of what leads through or comes close to what is known."""
+
+POINTS_AT_ONCE = 2**16
 
 MOST_TOLD = 20
 """Meetings that are told one by one."""
@@ -87,7 +87,6 @@ class CameraPath:
     def _looked_over(self, start: Cameras, world: World | None) -> int:
         from memory.restore import restored_cache
         from render.surveys import surveyed
-        from render.walls import Walls
         from worldgen.cli.inputs import film_path
 
         up, scale = ((0.0, -1.0, 0.0), 1.0) if world is None else (world.scene.up, world.scene.scale)
@@ -96,10 +95,7 @@ class CameraPath:
             self.path, start, pictures=pictures, fps=self.fps, up=up, scale=scale, world=world
         )
         points = None if world is None else _known(restored_cache(world).points)
-        walls = None
-        if points is not None:
-            walls = Walls(side=CLEARANCE * scale)
-            walls.add(_places(points, spacing=CLEARANCE * scale))
+        walls = None if points is None else _walls(points, cameras, side=CLEARANCE * scale)
         survey = surveyed(cameras, fps=self.fps, walls=walls)
         if self.out is not None:
             self._write(self.out, cameras)
@@ -152,10 +148,18 @@ def _known(points: Points) -> Points:
     return points[points.confidence > 0]
 
 
-def _places(points: Points, *, spacing: float) -> Float32[ndarray, "p 3"]:
+def _walls(points: Points, cameras: Cameras, *, side: float) -> Walls:
+    """What the path could meet; the sky far away has too many places to keep them all."""
     from memory.points import spread
+    from render.walls import Walls
 
-    return spread(points, spacing=spacing).numpy()
+    reach = points.axes.abs().sum(dim=1) + 2.0 * side
+    low, high = cameras.origins.amin(dim=0), cameras.origins.amax(dim=0)
+    near = points[((points.positions + reach >= low) & (points.positions - reach <= high)).all(dim=1)]
+    walls = Walls(side=side)
+    for first in range(0, len(near), POINTS_AT_ONCE):
+        walls.add(spread(near[first : first + POINTS_AT_ONCE], spacing=side).numpy())
+    return walls
 
 
 def _draw(
