@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicHermiteSpline
 from scipy.spatial.transform import Rotation, Slerp
 
 from render.cameras import Cameras, checked
@@ -51,6 +52,27 @@ def test_a_round_curve_is_the_centripetal_catmull_rom_curve():
     path = smooth(keys_at(*FOUR), 4001).origins.numpy()
     expected = np.stack([pyramid(np.array(FOUR), at) for at in np.linspace(0.0, 1.0, 41)])
     assert apart(expected, path) < 1e-3, "half the way between two of the cameras"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(tension=0.4, continuity=0.3, bias=-0.6),
+        Shape(continuity=-0.7, bias=0.2),
+        Shape(tension=-0.5, bias=0.5),
+    ],
+)
+def test_over_even_gaps_the_shape_is_that_of_kochanek_and_bartels(shape: Shape):
+    places = np.array([(0.0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (2, 1, 1)])
+    path = smooth(keys_at(*map(tuple, places.tolist())), 6001, shape=shape).origins.numpy()
+    t, c, b = shape.tension, shape.continuity, shape.bias
+    came, goes = places[1:4] - places[0:3], places[2:5] - places[1:4]
+    arriving = 0.5 * (1 - t) * ((1 - c) * (1 + b) * came + (1 + c) * (1 - b) * goes)
+    leaving = 0.5 * (1 - t) * ((1 + c) * (1 + b) * came + (1 - c) * (1 - b) * goes)
+    for gap in (0, 1):
+        ends = places[1 + gap : 3 + gap]
+        curve = CubicHermiteSpline([0.0, 1.0], ends, [leaving[gap], arriving[gap + 1]])
+        assert apart(curve(np.linspace(0.0, 1.0, 101)), path) < 1e-3, "half a step"
 
 
 def test_other_curves_differ_from_it_as_their_names_say():

@@ -54,7 +54,7 @@ def test_a_path_through_a_wall_is_told_with_picture_and_place(walls: Walls):
     (meeting,) = survey.meetings
     assert meeting.is_through
     assert survey.passes_through
-    assert meeting.place == pytest.approx((0.0, 0.0, 2.0), abs=SIDE)
+    assert meeting.place == pytest.approx((0.0, 0.0, 2.0), abs=0.6 * SIDE), "not where it comes near"
     assert meeting.first <= 48
     assert meeting.last >= 50
     assert (meeting.first, meeting.last) == (pytest.approx(50, abs=6), pytest.approx(50, abs=6))

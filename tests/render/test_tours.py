@@ -146,6 +146,26 @@ def test_a_loop_comes_back_and_goes_round_through_the_very_same_poses():
     )
 
 
+def test_the_way_home_doubles_no_picture():
+    path = Tour().then("walk", length=1).looped().cameras(setting())
+    assert len(path) == 48 + 48 - 1, "there in 48 pictures, and back without the first"
+    assert speeds(path).min() == pytest.approx(1.0, rel=0.03)
+
+
+def test_a_curve_that_turns_on_the_spot_takes_its_time():
+    place = (2.0, 0.0, 0.0)
+    path = Tour().through(Key(place=place), Key(place=place, look_at=(9.0, 0.0, 0.0)), speed=0.5)
+    assert rates(path.cameras(setting())).max() < 1.2 * math.radians(45.0), "a scene length is 90 degrees"
+
+
+def test_a_frame_that_is_looked_at_is_the_point_ahead_of_it():
+    here = setting()
+    for number in here.ids:
+        torch.testing.assert_close(
+            here.place_of(number), torch.tensor([0.0, 0.0, 2.0]).double(), atol=1e-5, rtol=0
+        )
+
+
 def test_a_tour_that_ends_where_it_began_loops_as_it_is():
     tour = Tour().then("orbit", frames=100)
     assert len(tour.looped().cameras(setting())) == 99
