@@ -294,12 +294,16 @@ class Tour:
         return max(1, math.ceil(length / (speed * ease.mean_speed) * self.fps - 1e-6))
 
     def _home(self, setting: Setting, here: Cameras) -> Cameras:
-        """The way back from ``here`` to the first camera, which is its last; empty if that is ``here``."""
+        """The way back from ``here`` to the first camera, which is its last; empty if that is ``here``.
+
+        A lens takes a second to zoom back.
+        """
         ends = concatenated([here, setting.start])
-        length = _length(ends, setting)
-        if length < ARRIVED:
+        length, is_zoomed = _length(ends, setting), not torch.allclose(ends.K[0], ends.K[1])
+        if length < ARRIVED and not is_zoomed:
             return ends[:0]
         count = self._pictures_over(length, speed=self.speed, ease=self.ease)
+        count = max(count, math.ceil(self.fps) if is_zoomed else 0)
         check_count(count + 1)
         return smooth(ends, count + 1, ease=self.ease, turn_length=TURN_LENGTH * setting.scale)[1:]
 

@@ -16,6 +16,7 @@ from memory.world import World
 from reconstruct.formats.nerfstudio_path import load_camera_path
 from render.moves import parsed_move
 from render.path_files import load_path
+from render.plans import TRACK
 from tests.e2e.verbs import assert_one_sentence, forked, run
 
 
@@ -80,7 +81,9 @@ def test_a_tour_is_written_for_others(tmp_path: Path):
     tour.write_text(
         '{"format": "worldgen-tour", "segments": [{"move": "orbit", "degrees": 90, "frames": 30, "fov": 50}]}'
     )
-    assert run("path", tour, "--out", tmp_path / "ours.json") == 0
+    assert run("path", tour, "--out", tmp_path / "ours.json", "--plan", tmp_path / "plan.png") == 0
+    with Image.open(tmp_path / "plan.png") as plan:
+        assert (np.asarray(plan) == TRACK).all(axis=-1).sum() > 300, "the path alone, where there is no world"
     assert run("path", tour, "--out", tmp_path / "theirs.json", "--format", "nerfstudio") == 0
     ours, theirs = load_path(tmp_path / "ours.json"), load_camera_path(tmp_path / "theirs.json")
     assert len(ours) == len(theirs) == 30

@@ -170,6 +170,9 @@ def test_a_tour_that_ends_where_it_began_loops_as_it_is():
     tour = Tour().then("orbit", frames=100)
     assert len(tour.looped().cameras(setting())) == 99
     assert len(tour.cameras(setting())) == 100
+    zooms_back = Tour().then("orbit", frames=100, fov_deg=30).looped().cameras(setting()).K[:, 0, 0]
+    assert len(zooms_back) == 100 + 23
+    assert float((zooms_back[1:] / zooms_back[:-1] - 1.0).abs().max()) < 0.1
 
 
 @pytest.mark.parametrize("move", sorted(MOVES))
