@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -130,7 +130,7 @@ def _curve(data: dict[str, Any]) -> Curve:
 
 def _key(data: object) -> Key:
     if _is_whole(data):
-        return Key(frame=data)  # type: ignore[arg-type]
+        return Key(frame=data)
     if not isinstance(data, dict):
         raise ValueError('it must be the number of a frame, or an object with "frame", "c2w" or "place"')
     _only(data, KEY_KEYS, "a keyframe")
@@ -202,7 +202,7 @@ def _maybe_whole(data: dict[str, Any], name: str) -> int | None:
     return value
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < 2**63
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from render.moves import MOVES
 from render.splines import Shape
 from render.timing import Ease
-from render.tour_files import is_tour, load_tour, save_tour
-from render.tours import Key, Tour
+from render.tour_files import is_tour, load_tour, parsed_tour, save_tour
+from render.tours import Curve, Key, Tour
 from tests.render.test_tours import LONG, setting
 
 SHORT = """{
@@ -23,6 +25,12 @@ SHORT = """{
     {"move": "hold", "seconds": 1.5, "look_at": [0, 0, 4], "fov": 40}
   ]
 }"""
+
+
+WORDS = [
+    *("format", "version", "fps", "speed", "ease", "loop", "segments", "move", "length", "seconds", "frames"),
+    *("look_at", "fov", "through", "tension", "continuity", "bias", "frame", "c2w", "place"),
+]
 
 
 def written(folder: Path, thing: object) -> Path:
@@ -49,8 +57,9 @@ def test_a_tour_comes_back_as_it_was(tmp_path: Path):
     tour = tour.through(3, seconds=1.5, ease=Ease(start=0.5), shape=Shape(bias=-0.5, continuity=0.25))
     save_tour(tmp_path / "tour.json", tour)
     back = load_tour(tmp_path / "tour.json")
-    posed = back.segments[4].what.keys[1].c2w  # type: ignore[union-attr]
-    assert torch.equal(posed, torch.eye(4).double())
+    curve = back.segments[4].what
+    assert isinstance(curve, Curve)
+    assert torch.equal(curve.keys[1].c2w, torch.eye(4).double())
     assert back.segments[:4] + back.segments[5:] == tour.segments[:4] + tour.segments[5:]
     assert dataclasses.replace(back, segments=()) == dataclasses.replace(tour, segments=())
     assert torch.equal(back.cameras(setting()).c2w, tour.cameras(setting()).c2w)
@@ -138,3 +147,25 @@ def test_the_manual_tells_a_tour_that_can_be_read_and_every_move(tmp_path: Path)
     for name, kind in MOVES.items():
         usual = [f"`{key}={number.usual:g}`" for key, number in kind.numbers.items()]
         assert rows[name].strip() == ", ".join(usual)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.data())
+def test_whatever_a_file_says_it_is_a_tour_or_refused_with_a_reason(data: st.DataObject):
+    tour = json.loads(SHORT)
+    holders = [tour, *tour["segments"], tour["segments"][1]["through"], tour["segments"][1]["through"][1]]
+    holder = data.draw(st.sampled_from(holders))
+    known = range(len(holder)) if isinstance(holder, list) else WORDS
+    holder[data.draw(st.sampled_from(known))] = data.draw(ANYTHING)
+    said = "a tour"
+    try:
+        assert parsed_tour(tour).segments
+    except ValueError as error:
+        said = str(error)
+    assert 0 < len(said) < 400

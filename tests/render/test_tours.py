@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -229,6 +230,6 @@ def test_frames_are_missed_where_there_is_no_world():
         (lambda: dataclasses.replace(LONG, segments=LONG.segments * 200), "at most 1000 segments"),
     ],
 )
-def test_senseless_tours_are_refused_at_once(make: object, complaint: str):
+def test_senseless_tours_are_refused_at_once(make: Callable[[], object], complaint: str):
     with pytest.raises(ValueError, match=complaint):
-        make()  # type: ignore[operator]
+        make()
