@@ -197,20 +197,21 @@ def spiral(
     """Circle the point ``scale`` ahead, which stays in the centre, and climb and come closer on the way.
 
     By the last camera it went ``degrees`` round, anticlockwise seen from above, ``rise`` scene lengths up and
-    ``closer``, a share, of the way to the axis.
+    ``closer``, a share, of the way to the axis. A camera that looks straight up or down keeps doing so.
 
     Raises:
-        ValueError: also if ``closer`` is 1 or more, or if the camera looks straight up or down.
+        ValueError: also if ``closer`` is 1 or more.
     """
     c2w, axis = _stance(start, n=n, up=up, scale=scale)
     if not closer < 1.0:
         raise ValueError(f"a spiral comes closer by less than all of the way, got {closer:g}")
-    if (c2w[:3, 2] @ axis).abs() > STEEP:
-        raise ValueError("a spiral needs a camera that looks ahead, not straight up or down")
     share, spoke = _shares(n)[:, None], -scale * c2w[:3, 2]
     turns, height = _rotations(axis, math.radians(degrees) * share[:, 0]), (spoke @ axis) * axis
     spokes = height + scale * rise * share * axis + (1.0 - closer * share) * (turns @ (spoke - height))
-    return _along(start, _facing(turns @ c2w[:3, :3], -spokes), c2w[:3, 3] - spoke + spokes)
+    turned = turns @ c2w[:3, :3]
+    if (c2w[:3, 2] @ axis).abs() < STEEP:
+        turned = _facing(turned, -spokes)
+    return _along(start, turned, c2w[:3, 3] - spoke + spokes)
 
 
 def _orbit_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:

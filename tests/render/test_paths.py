@@ -238,13 +238,15 @@ def test_a_spiral_keeps_its_pivot_in_the_middle_while_it_climbs_and_comes_closer
     assert float(angle) == pytest.approx(math.cos(math.radians(270.0)), abs=1e-5)
 
 
-def test_spirals_that_lead_nowhere_are_refused():
-    with pytest.raises(ValueError, match="less than all of the way"):
-        spiral(_start(), n=3, closer=1.0)
+def test_a_spiral_straight_up_climbs_and_turns():
     c2w = torch.eye(4)[None]
     c2w[0, :3, :3] = torch.from_numpy(Rotation.from_euler("x", 90, degrees=True).as_matrix())
-    with pytest.raises(ValueError, match="straight up or down"):
-        spiral(dataclasses.replace(_start(), c2w=c2w), n=3)
+    path = checked(spiral(dataclasses.replace(_start(), c2w=c2w), n=9, rise=3.0, scale=2.0))
+    torch.testing.assert_close(path.forwards, c2w[:, :3, 2].expand(9, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(path.origins[-1], torch.tensor([0.0, -6.0, 0.0]), atol=1e-5, rtol=0)
+    assert not torch.allclose(path.c2w[4], path.c2w[0], atol=0.5)
+    with pytest.raises(ValueError, match="less than all of the way"):
+        spiral(_start(), n=3, closer=1.0)
 
 
 def test_a_walk_without_sway_is_straight():
