@@ -13,6 +13,9 @@ from torch import Tensor
 
 FIELDS = ("positions", "rgb", "normals", "confidence", "axes", "source")
 
+MOST_ACROSS = 8
+"""Places along either side of a patch when it is spread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
@@ -46,6 +49,21 @@ class Points:
 def concatenated(parts: list[Points]) -> Points:
     """Several sets as one, in order."""
     return Points(**{name: torch.cat([getattr(part, name) for part in parts]) for name in FIELDS})
+
+
+def spread(points: Points, *, spacing: float) -> Float[Tensor, "q 3"]:
+    """Places on the patches that points stand for, no further apart than ``spacing`` on small and large ones.
+
+    On patches more than ``MOST_ACROSS`` times as wide they lie further apart.
+    """
+    across = (2.0 * points.axes.norm(dim=-1) / spacing).ceil().long().clamp(1, MOST_ACROSS)
+    places = []
+    for rows, columns in torch.unique(across, dim=0).tolist():
+        chosen = (across == torch.tensor([rows, columns])).all(dim=1)
+        u, v = ((2.0 * torch.arange(count) + 1.0) / count - 1.0 for count in (rows, columns))
+        shares = torch.cartesian_prod(u, v)
+        places.append((points.positions[chosen, None] + shares @ points.axes[chosen]).reshape(-1, 3))
+    return torch.cat(places) if places else points.positions
 
 
 def points_with_room(capacity: int) -> Points:

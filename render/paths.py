@@ -88,14 +88,15 @@ def walk(
     up: Float[Tensor, " 3"] = WORLD_UP,
     scale: float = 1.0,
     stride: float = STRIDE,
+    sway: float = 1.0,
 ) -> Cameras:
-    """Walk ahead on the level by ``stride`` scene lengths a frame, swaying gently.
+    """Walk ahead on the level by ``stride`` scene lengths a frame, swaying gently, or by ``sway`` times that.
 
     A camera that looks up or down keeps doing so.
     """
     c2w, axis = _stance(start, n=n, up=up, scale=scale)
     ahead = _level(c2w, axis)
-    swing = torch.sin(torch.arange(n, dtype=torch.float64) * (2 * math.pi / SWAY_FRAMES))[:, None]
+    swing = sway * torch.sin(torch.arange(n, dtype=torch.float64) * (2 * math.pi / SWAY_FRAMES))[:, None]
     steps = torch.arange(n, dtype=torch.float64)[:, None] * stride * ahead
     sway = swing * SWAY * torch.linalg.cross(ahead, axis)
     turns = _rotations(axis, -SWAY_YAW * swing[:, 0])
@@ -116,7 +117,7 @@ def arc(
     Without length it is a turn on the spot, without degrees a straight walk.
     """
     c2w, axis = _stance(start, n=n, up=up, scale=scale)
-    share = torch.arange(n, dtype=torch.float64) / max(n - 1, 1)
+    share = _shares(n)
     turns = _rotations(axis, math.radians(degrees) * share)
     headings = _rotations(axis, math.radians(degrees) * 0.5 * (share[1:] + share[:-1])) @ _level(c2w, axis)
     steps = torch.cat([torch.zeros(1, 3, dtype=torch.float64), headings.cumsum(dim=0)])
@@ -130,11 +131,12 @@ def there_and_back(
     up: Float[Tensor, " 3"] = WORLD_UP,
     scale: float = 1.0,
     stride: float = STRIDE,
+    sway: float = 1.0,
 ) -> Cameras:
     """Walk ahead for the first half and return through the very same poses."""
     check_count(n)
     there = torch.arange(n)
-    out = walk(start, n=(n + 1) // 2, up=up, scale=scale, stride=stride)
+    out = walk(start, n=(n + 1) // 2, up=up, scale=scale, stride=stride, sway=sway)
     return out[torch.minimum(there, n - 1 - there)]
 
 
@@ -163,6 +165,55 @@ def loop(
     return once[torch.arange(n) % lap]
 
 
+def dolly(
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    ahead: float = 1.0,
+    right: float = 0.0,
+    rise: float = 0.0,
+) -> Cameras:
+    """Glide straight on without turning, by the last camera so many scene lengths along its own axes.
+
+    ``ahead`` is where it looks, ``right`` the right of its picture, ``rise`` the top of it.
+    """
+    c2w, _ = _stance(start, n=n, up=up, scale=scale)
+    whole = c2w[:3, :3] @ (scale * torch.tensor([right, -rise, ahead], dtype=torch.float64))
+    return _along(start, c2w[:3, :3].expand(n, 3, 3), c2w[:3, 3] + _shares(n)[:, None] * whole)
+
+
+def spiral(
+    start: Cameras,
+    *,
+    n: int,
+    up: Float[Tensor, " 3"] = WORLD_UP,
+    scale: float = 1.0,
+    degrees: float = 360.0,
+    rise: float = 0.5,
+    closer: float = 0.5,
+) -> Cameras:
+    """Circle the point ``scale`` ahead, which stays in the centre, and climb and come closer on the way.
+
+    By the last camera it went ``degrees`` round, anticlockwise seen from above, ``rise`` scene lengths up and
+    ``closer``, a share, of the way to the axis. A camera that looks straight up or down keeps doing so.
+
+    Raises:
+        ValueError: also if ``closer`` is 1 or more.
+    """
+    c2w, axis = _stance(start, n=n, up=up, scale=scale)
+    if not closer < 1.0:
+        raise ValueError(f"a spiral comes closer by less than all of the way, got {closer:g}")
+    share, spoke = _shares(n)[:, None], -scale * c2w[:3, 2]
+    turns, height = _rotations(axis, math.radians(degrees) * share[:, 0]), (spoke @ axis) * axis
+    spokes = height + scale * rise * share * axis + (1.0 - closer * share) * (turns @ (spoke - height))
+    turned = turns @ c2w[:3, :3]
+    if (c2w[:3, 2] @ axis).abs() < STEEP:
+        turned = _facing(turned, -spokes)
+    return _along(start, turned, c2w[:3, 3] - spoke + spokes)
+
+
 def _orbit_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
     return orbit(start, n=n, up=up, scale=scale, degrees=min(360.0, ORBIT_DEGREES * n))
 
@@ -171,8 +222,28 @@ def _turn_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, sc
     return turn(start, n=n, up=up, scale=scale, degrees=min(360.0, TURN_DEGREES * n))
 
 
+def _dolly_part(start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0) -> Cameras:
+    return dolly(start, n=n, up=up, scale=scale, ahead=STRIDE * (n - 1))
+
+
+def _spiral_part(
+    start: Cameras, *, n: int, up: Float[Tensor, " 3"] = WORLD_UP, scale: float = 1.0
+) -> Cameras:
+    degrees = min(360.0, ORBIT_DEGREES * (n - 1))
+    part = 0.5 * degrees / 360.0
+    return spiral(start, n=n, up=up, scale=scale, degrees=degrees, rise=part, closer=part)
+
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {"orbit": _orbit_part, "walk": walk, "turn": _turn_part, "there-and-back": there_and_back, "loop": loop}
+    {
+        "orbit": _orbit_part,
+        "walk": walk,
+        "turn": _turn_part,
+        "there-and-back": there_and_back,
+        "loop": loop,
+        "dolly": _dolly_part,
+        "spiral": _spiral_part,
+    }
 )
 """Presets by the names that the command line and the viewer use.
 
@@ -222,6 +293,21 @@ def _rotations(axis: Float64[Tensor, " 3"], angles: Float64[Tensor, " n"]) -> Fl
     """Rotations about one unit axis, anticlockwise seen from its tip."""
     vector = torch.sin(0.5 * angles)[:, None] * axis
     return quaternion_to_rotation_matrix(torch.cat([torch.cos(0.5 * angles)[:, None], vector], dim=-1))
+
+
+def _shares(n: int) -> Float64[Tensor, " n"]:
+    """From 0 for the first to 1 for the last."""
+    return torch.arange(n, dtype=torch.float64) / max(n - 1, 1)
+
+
+def _facing(
+    rotations: Float64[Tensor, "n 3 3"], directions: Float64[Tensor, "n 3"]
+) -> Float64[Tensor, "n 3 3"]:
+    """The same cameras, turned the shortest way to look along directions that none of them looks against."""
+    ahead, goal = rotations[:, :, 2], torch.nn.functional.normalize(directions, dim=1)
+    cosine = 1.0 + (ahead * goal).sum(dim=1, keepdim=True)
+    quats = torch.nn.functional.normalize(torch.cat([cosine, torch.linalg.cross(ahead, goal)], dim=1), dim=1)
+    return quaternion_to_rotation_matrix(quats) @ rotations
 
 
 def _turns(axis: Float64[Tensor, " 3"], *, degrees: float, n: int) -> Float64[Tensor, "n 3 3"]:

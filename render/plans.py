@@ -97,6 +97,14 @@ def line(
     dots(image, a + shares * (b - a), np.tile(np.array(colour, np.uint8), (count + 1, 1)))
 
 
+def stroke(image: UInt8[np.ndarray, "h w 3"], ways: Float[np.ndarray, "p 2"], colour: Colour) -> None:
+    """Draw a line of three pixels' width along places (column, row), in place."""
+    for aside in itertools.product((-1.0, 0.0, 1.0), repeat=2):
+        dots(image, ways + aside, np.tile(np.array(colour, np.uint8), (len(ways), 1)))
+        for a, b in itertools.pairwise(ways + aside):
+            line(image, a, b, colour)
+
+
 def _fitted(
     eyes: Float[np.ndarray, "n 3"],
     centers: Float[np.ndarray, "p 3"],

@@ -21,6 +21,7 @@ from reconstruct.init import gaussians_from_points
 from render.cameras import Cameras
 from render.gaussians import Gaussians
 from render.plans import MOST_POINTS
+from render.walls import Walls
 from viewer.asks import Grown, Scene
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.conventions import ViserPose, camera_from_pose, up_of
@@ -29,7 +30,6 @@ from viewer.live import Chunk
 from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
 from viewer.visitor import Visitor
-from viewer.walls import Walls
 
 FAR = 1000.0
 """Far plane, in world scales."""

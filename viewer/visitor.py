@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from viser import ClientHandle, GuiEvent, GuiSliderHandle
 
+from render.walls import Walls
 from viewer.conventions import ViserPose, between, up_of
 from viewer.minimap import Plan, with_visitor
 from viewer.pictures import Shot, caption, side_by_side
 from viewer.walker import Walker
-from viewer.walls import Walls
 
 FLIGHT_S = 0.8
 FLIGHT_STEPS = 20

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from viser import CameraHandle, ClientHandle
 
-from viewer.walls import Walls
+from render.walls import Walls
 
 ORDER = 4
 """Where it stands in the window: below the frames."""

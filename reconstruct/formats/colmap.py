@@ -86,22 +86,27 @@ def read_model(folder: Path) -> SparseModel:
     Raises:
         ValueError: one sentence about the first thing that is wrong.
     """
-    files = {part: _part(folder, part) for part in PARTS}
-    for part in PARTS[:2]:
-        if files[part] is None:
-            raise ValueError(f"{folder} holds no {part}.bin and no {part}.txt")
-    lenses = _read(files["cameras"], _binary_lenses, _text_lenses)
-    photographs = _read(
-        files["images"],
-        lambda data: _binary_photographs(data, lenses),
-        lambda lines: _text_photographs(lines, lenses),
-    )
-    if files["points3D"] is None:
+    photographs, file = read_photographs(folder), _part(folder, "points3D")
+    if file is None:
         return SparseModel(
             photographs=photographs, points=np.zeros((0, 3)), rgb=np.zeros((0, 3), dtype=np.uint8)
         )
-    points, rgb = _read(files["points3D"], _binary_points, _text_points)
+    points, rgb = _read(file, _binary_points, _text_points)
     return SparseModel(photographs=photographs, points=points, rgb=rgb)
+
+
+def read_photographs(folder: Path) -> list[Photograph]:
+    """The photographs of a model, without its points; see :func:`read_model`."""
+    cameras, images = (_part(folder, part) for part in PARTS[:2])
+    for part, file in zip(PARTS[:2], (cameras, images), strict=True):
+        if file is None:
+            raise ValueError(f"{folder} holds no {part}.bin and no {part}.txt")
+    lenses = _read(cameras, _binary_lenses, _text_lenses)
+    return _read(
+        images,
+        lambda data: _binary_photographs(data, lenses),
+        lambda lines: _text_photographs(lines, lenses),
+    )
 
 
 def write_model(model: SparseModel, folder: Path) -> None:

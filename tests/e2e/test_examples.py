@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from memory.world import World
@@ -43,3 +45,15 @@ def test_a_world_grows_from_python(tmp_path: Path):
     with World.open(tmp_path / "w") as world:
         assert len(world.frame_ids()) == 3
     assert (tmp_path / "w.ply").is_file()
+
+
+def test_a_tour_of_two_thousand_pictures_is_scripted_in_ten_lines(tmp_path: Path):
+    told = run("03_long_flythrough.py", "--fps", 1, "--size", 32, "--frames", 4, "--out", tmp_path)
+    assert "tour.json: 2,000 pictures" in told
+    assert "100 pictures, 100.0 s at 1 a second" in told
+    lines = (tmp_path / "tour.json").read_text().splitlines()
+    assert len([line for line in lines if "seconds" in line]) <= 10
+    assert len(json.loads((tmp_path / "camera_path.json").read_text())["camera_path"]) == 100
+    with av.open(str(tmp_path / "flythrough.mp4")) as film:
+        assert len(list(film.decode(video=0))) == 100
+    assert (tmp_path / "plan.png").stat().st_size > 1000

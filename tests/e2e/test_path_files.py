@@ -12,8 +12,10 @@ import torch
 
 from memory.world import World
 from reconstruct.formats.nerfstudio_path import save_nerfstudio_path
-from render.paths import orbit
+from render.paths import arc, orbit
 from render.realestate import carried, load_realestate
+from render.tour_files import load_tour
+from render.tours import Setting
 from tests.e2e.verbs import Words, assert_one_sentence, forked, run
 from tests.render.test_realestate import lines, written
 
@@ -62,6 +64,76 @@ def test_a_real_path_is_filmed(walked: Callable[[int], Path], tmp_path: Path, pa
     assert run("fly", walked(3), tmp_path / "fly.mp4", *words) == 0
     with av.open(str(tmp_path / "fly.mp4")) as container:
         assert len(list(container.decode(video=0))) == 5
+
+
+TOUR = """{
+  "format": "worldgen-tour", "fps": 10, "ease": 0.2,
+  "segments": [{"move": "dolly", "ahead": 0.2, "frames": 3}, {"through": [2, 0], "seconds": 0.5, "fov": 40}]
+}"""
+
+
+@pytest.fixture
+def tour(tmp_path: Path) -> Path:
+    """A tour of eight pictures at ten a second, by the frames of a world; half of a second is seconds."""
+    file = tmp_path / "tour.json"
+    file.write_text(TOUR)
+    return file
+
+
+def test_extend_follows_a_tour_by_the_frames_of_the_world(
+    walked: Callable[[int], Path], tmp_path: Path, tour: Path, model: Words
+):
+    folder = Path(shutil.copytree(walked(3), tmp_path / "w"))
+    with World.open(folder) as world:
+        own, scale = world.cameras(), world.scene.scale
+        setting = Setting(start=own[2:], scale=scale, frames=own, ids=(0, 1, 2))
+        expected = load_tour(tour).cameras(setting)
+    assert run("extend", folder, "--path", tour, "--frames", 20, *model) == 0
+    with World.open(folder) as world:
+        cameras = world.cameras()
+    assert len(cameras) == 3 + 7  # the first of the eight is the last that there was
+    torch.testing.assert_close(cameras.c2w[2:], expected.c2w, atol=1e-6, rtol=0)
+    torch.testing.assert_close(cameras.K[2:], expected.K, atol=1e-4, rtol=0)
+    torch.testing.assert_close(cameras.c2w[-1], own.c2w[0], atol=1e-6, rtol=0)
+
+
+def test_a_tour_is_filmed_whole_at_any_rate(walked: Callable[[int], Path], tmp_path: Path, tour: Path):
+    words = ("--path", tour, "--size", "32x32", "--render", "points", "--fps", 20, "--seconds", 0.2)
+    assert run("fly", walked(3), tmp_path / "fly.mp4", *words) == 0
+    with av.open(str(tmp_path / "fly.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 3 + 10
+
+
+def test_a_tour_that_needs_frames_starts_no_world(tmp_path: Path, tour: Path, model: Words):
+    done = forked("grow", tmp_path / "w", "--path", tour, *model)
+    about = "tour.json cannot be flown here: segment 2: there is no frame 2 in the world; there are none here"
+    assert_one_sentence(done, status=2, about=about)
+    assert not (tmp_path / "w").exists()
+
+
+def test_grow_follows_a_move_with_numbers(tmp_path: Path, model: Words):
+    assert run("grow", tmp_path / "w", "--path", "arc:degrees=30,length=0.5", "--frames", 4, *model) == 0
+    with World.open(tmp_path / "w") as world:
+        cameras = world.cameras()
+        expected = arc(cameras[:1], n=4, degrees=30.0, length=0.5, scale=world.scene.scale)
+    torch.testing.assert_close(cameras.c2w, expected.c2w, atol=1e-6, rtol=0)
+
+
+def test_extend_follows_a_colmap_model(walked: Callable[[int], Path], tmp_path: Path, model: Words):
+    folder = Path(shutil.copytree(walked(3), tmp_path / "w"))
+    assert run("export", folder, tmp_path / "set", "--format", "colmap") == 0
+    assert run("extend", folder, "--path", tmp_path / "set", "--frames", 9, *model) == 0
+    with World.open(folder) as world:
+        cameras = world.cameras()
+        again = carried(cameras[:3], cameras[2:3], scale=world.scene.scale)
+    assert len(cameras) == 3 + 2
+    torch.testing.assert_close(cameras.c2w[2:], again.c2w, atol=1e-5, rtol=0)
+
+
+def test_a_move_without_sense_is_refused(tmp_path: Path, model: Words):
+    done = forked("grow", tmp_path / "w", "--path", "orbit:speed=3", *model)
+    assert_one_sentence(done, status=2, about="orbit has no number 'speed'; it has degrees")
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_path_that_is_none_is_refused(tmp_path: Path, model: Words):

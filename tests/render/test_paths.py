@@ -16,9 +16,11 @@ from render.paths import (
     PRESETS,
     STRIDE,
     arc,
+    dolly,
     loop,
     orbit,
     path_named,
+    spiral,
     there_and_back,
     turn,
     walk,
@@ -26,7 +28,7 @@ from render.paths import (
 from tests.oracles.box_room import room_cameras
 
 UP = torch.tensor([0.2, -1.0, 0.1])
-NAMES = ["loop", "orbit", "there-and-back", "turn", "walk"]
+NAMES = ["dolly", "loop", "orbit", "spiral", "there-and-back", "turn", "walk"]
 
 
 def _start() -> Cameras:
@@ -71,7 +73,9 @@ def test_a_start_in_double_precision_is_kept_bit_for_bit_too(name: str):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'dance'; there are loop, orbit, there-and-back, turn, walk"):
+    with pytest.raises(
+        ValueError, match=r"'dance'; there are dolly, loop, orbit, spiral, there-and-back, turn, walk"
+    ):
         path_named("dance", _start(), n=3)
 
 
@@ -205,3 +209,48 @@ def test_senseless_paths_are_refused(name: str, change: dict, complaint: str):
 def test_a_path_starts_from_one_camera(name: str):
     with pytest.raises(ValueError, match="exactly one camera, got 3"):
         path_named(name, room_cameras(), n=3)
+
+
+def test_a_dolly_glides_along_the_axes_of_the_camera():
+    start = _start()
+    path = dolly(start, n=9, up=UP, scale=2.0, ahead=1.0, right=-0.5, rise=0.25)
+    moved = (path.origins[-1] - path.origins[0]) @ start.c2w[0, :3, :3]
+    torch.testing.assert_close(moved, torch.tensor([-1.0, -0.5, 2.0]), atol=1e-5, rtol=0)
+    assert torch.equal(path.c2w[:, :3, :3], start.c2w[:, :3, :3].expand(9, 3, 3))
+    steps = path.origins.diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-6, rtol=0)
+
+
+def test_a_spiral_keeps_its_pivot_in_the_middle_while_it_climbs_and_comes_closer():
+    start, up, scale = _start(), UP / UP.norm(), 2.0
+    pivot = start.origins[0] + scale * start.forwards[0]
+    path = spiral(start, n=25, up=UP, scale=scale, degrees=270.0, rise=0.6, closer=0.5)
+    uv, _ = project(pivot[None], path)
+    torch.testing.assert_close(uv[:, 0], path.K[:, :2, 2], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        _along(path, up), torch.linspace(0.0, 0.6 * scale, 25), atol=1e-5, rtol=0, msg="height"
+    )
+    spokes = path.origins - pivot
+    level = spokes - (spokes @ up)[:, None] * up
+    radii = level.norm(dim=1)
+    torch.testing.assert_close(radii, radii[0] * torch.linspace(1.0, 0.5, 25), atol=1e-5, rtol=0)
+    angle = torch.cosine_similarity(level[:1], level[-1:])
+    assert float(angle) == pytest.approx(math.cos(math.radians(270.0)), abs=1e-5)
+
+
+def test_a_spiral_straight_up_climbs_and_turns():
+    c2w = torch.eye(4)[None]
+    c2w[0, :3, :3] = torch.from_numpy(Rotation.from_euler("x", 90, degrees=True).as_matrix())
+    path = checked(spiral(dataclasses.replace(_start(), c2w=c2w), n=9, rise=3.0, scale=2.0))
+    torch.testing.assert_close(path.forwards, c2w[:, :3, 2].expand(9, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(path.origins[-1], torch.tensor([0.0, -6.0, 0.0]), atol=1e-5, rtol=0)
+    assert not torch.allclose(path.c2w[4], path.c2w[0], atol=0.5)
+    with pytest.raises(ValueError, match="less than all of the way"):
+        spiral(_start(), n=3, closer=1.0)
+
+
+def test_a_walk_without_sway_is_straight():
+    path = walk(_start(), n=20, sway=0.0)
+    assert torch.equal(path.c2w[:, :3, :3], _start().c2w[:, :3, :3].expand(20, 3, 3))
+    steps = path.origins.diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-6, rtol=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from render.plans import TRACK, line, plan_of
+from render.plans import TRACK, line, plan_of, stroke
 
 UP = np.array([0.0, -1.0, 0.0])
 
@@ -34,3 +34,13 @@ def test_lines_that_leave_a_picture_do_not_come_back_on_its_other_side():
     image = np.zeros((10, 20, 3), np.uint8)
     line(image, np.array([18.0, 5.0]), np.array([25.0, 5.0]), (255, 0, 0))
     assert np.argwhere(image[..., 0]).tolist() == [[5, 18], [5, 19]]
+
+
+def test_a_stroke_is_three_pixels_wide_and_stays_inside():
+    image = np.zeros((9, 9, 3), dtype=np.uint8)
+    stroke(image, np.array([[4.5, 2.5], [4.5, 30.0]]), TRACK)
+    drawn = (image == TRACK).all(axis=-1)
+    assert drawn[1:, 3:6].all()
+    assert drawn.sum() == 8 * 3
+    stroke(image, np.array([[0.5, 0.5]]), TRACK)
+    assert (image[:2, :2] == TRACK).all(), "one place is a dot"

@@ -32,6 +32,7 @@ from worldgen.cli.grow import Grow
 from worldgen.cli.heads import Heads
 from worldgen.cli.imports import Import
 from worldgen.cli.info import Info
+from worldgen.cli.path import CameraPath
 from worldgen.cli.redo import Redo
 from worldgen.cli.replay import Replay
 from worldgen.cli.report import Report
@@ -54,6 +55,7 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Fly, tyro.conf.subcommand("fly")]
+    | Annotated[CameraPath, tyro.conf.subcommand("path")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]

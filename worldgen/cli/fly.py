@@ -31,7 +31,7 @@ class Fly:
     """Film to write: .mp4, .webm, .gif, or a new folder for PNG files (no ending, or a / at the end)."""
 
     path: str = "frames"
-    """Camera path: frames (smoothly through the world's own), a preset name, or a file as grow takes it."""
+    """Camera path: frames (smoothly through the world's own), a preset, a move, a tour or a file, as grow."""
 
     seconds: float = 8.0
     """Length of the video; paths from files and --render frames keep their own number of pictures."""
@@ -120,12 +120,15 @@ class Fly:
         """The cameras of the video, at its size; a wider picture sees more to the sides."""
         from render.cameras import with_size
         from render.keyframes import interpolated
-        from worldgen.cli.inputs import path_from
+        from worldgen.cli.inputs import film_path
 
         own = world.cameras()
         count = max(2, round(self.seconds * self.fps))
         if self.path == "frames":
             cameras = interpolated(own, count)
         else:
-            cameras = path_from(self.path, own[:1], frames=count, up=world.scene.up, scale=world.scene.scale)
+            scene, fps = world.scene, self.fps
+            cameras = film_path(
+                self.path, own[:1], pictures=count, fps=fps, up=scene.up, scale=scene.scale, world=world
+            )
         return with_size(cameras, width=width, height=height)

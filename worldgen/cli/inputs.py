@@ -9,12 +9,19 @@ from pathlib import Path
 import torch
 
 from memory.pictures import read_depth, read_rgb
+from memory.settings import setting_in
+from memory.world import World
+from reconstruct.formats.colmap_path import is_colmap, load_colmap_path
 from reconstruct.formats.nerfstudio_path import load_camera_path
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
+from render.json_files import read_json
+from render.moves import MOVES, parsed_move
 from render.paths import PRESETS, path_named
 from render.realestate import SUFFIX, carried, load_realestate
 from render.squares import central_depth, central_square
+from render.tour_files import is_tour, load_tour
+from render.tours import Setting
 from worldgen.explore import CHOSEN_ON_THE_WAY
 
 MAX_FRAMES = 10_000
@@ -69,29 +76,101 @@ def _camera(fov: float, size: int) -> Cameras:
 
 
 def path_from(
-    text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
+    text: str,
+    start: Cameras,
+    *,
+    frames: int,
+    up: tuple[float, float, float],
+    scale: float,
+    world: World | None = None,
 ) -> Cameras:
-    """The camera path that ``--path`` names: a preset or a file.
+    """The first ``frames`` cameras of the path that ``--path`` names: a preset, a move, a tour or a file.
 
-    A preset starts at ``start``, which is the first of its ``frames`` cameras. The poses of a JSON file are
-    taken as they are, relative to the world; the motion of a RealEstate10K file begins at ``start``, and a
-    unit in it is a scene length. Either has the size and the intrinsics of the world. Of a path that is
-    chosen on the way only ``start`` is known.
+    A preset or a move starts at ``start``, which is the first of its ``frames`` cameras; so does a tour,
+    which may name frames of ``world``. The poses of a JSON file are taken as they are, relative to the
+    world; the motion of a RealEstate10K file or of a COLMAP model begins at ``start``, and a unit in it is
+    a scene length. All have the size and, but for tours that zoom, the intrinsics of the world. Of a path
+    that is chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
     if text in CHOSEN_ON_THE_WAY:
         return start
+    moved = _moved(text, start, frames=frames, up=up, scale=scale)
+    return _read(text, start, up=up, scale=scale, world=world)[:frames] if moved is None else moved
+
+
+def film_path(
+    text: str,
+    start: Cameras,
+    *,
+    pictures: int,
+    fps: float,
+    up: tuple[float, float, float],
+    scale: float,
+    world: World | None = None,
+) -> Cameras:
+    """The whole path that ``--path`` names: ``pictures`` of a preset or a move, and all cameras of a file.
+
+    A tour has as many pictures as its seconds have at ``fps``. See :func:`path_from`.
+    """
+    if text in CHOSEN_ON_THE_WAY:
+        raise ValueError(
+            f"{text} chooses its path while a world grows, so there is none to follow; name another"
+        )
+    moved = _moved(text, start, frames=pictures, up=up, scale=scale)
+    return _read(text, start, up=up, scale=scale, world=world, fps=fps) if moved is None else moved
+
+
+def _moved(
+    text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
+) -> Cameras | None:
+    """The preset or the move that words such as ``orbit`` or ``orbit:degrees=90`` name, if they name one."""
     if text in PRESETS:
         return path_named(text, start, n=frames, up=torch.tensor(up), scale=scale)
-    if not Path(text).is_file():
-        names = ", ".join(sorted([*PRESETS, *CHOSEN_ON_THE_WAY]))
-        raise ValueError(f"--path takes one of {names}, or a file (JSON, .txt); there is no file {text}")
-    if Path(text).suffix.lower() == SUFFIX:
-        return carried(load_realestate(Path(text))[:frames], start, scale=scale)
-    loaded = load_camera_path(Path(text))
-    c2w = loaded.c2w[:frames].float()
-    return dataclasses.replace(start, c2w=c2w, K=start.K.expand(len(c2w), 3, 3).clone())
+    if text.partition(":")[0] not in MOVES:
+        return None
+    return parsed_move(text).cameras(start, n=frames, up=torch.tensor(up), scale=scale)
+
+
+def _read(
+    text: str,
+    start: Cameras,
+    *,
+    up: tuple[float, float, float],
+    scale: float,
+    world: World | None,
+    fps: float | None = None,
+) -> Cameras:
+    """All cameras of the file that ``--path`` names; ``fps`` is that of a tour unless it is given here."""
+    path = Path(text)
+    if is_colmap(path):
+        return carried(load_colmap_path(path), start, scale=scale)
+    if not path.is_file():
+        names = ", ".join(sorted({*PRESETS, *MOVES, *CHOSEN_ON_THE_WAY}))
+        raise ValueError(
+            f"--path takes one of {names}, a file (JSON, .txt) or a COLMAP folder; there is no file {text}"
+        )
+    if path.suffix.lower() == SUFFIX:
+        return carried(load_realestate(path), start, scale=scale)
+    if _is_tour(path):
+        tour = load_tour(path)
+        nowhere = Setting(start=start, up=torch.tensor(up), scale=scale)
+        setting = nowhere if world is None else setting_in(world, start)
+        try:
+            return dataclasses.replace(tour, fps=fps or tour.fps).cameras(setting)
+        except ValueError as error:
+            raise ValueError(f"{path.name} cannot be flown here: {error}") from None
+    loaded = load_camera_path(path)
+    return dataclasses.replace(start, c2w=loaded.c2w.float(), K=start.K.expand(len(loaded), 3, 3).clone())
+
+
+def _is_tour(path: Path) -> bool:
+    """Whether a file means to be a tour; what cannot be read is left to the readers of camera paths."""
+    try:
+        return is_tour(read_json(path))
+    except ValueError:
+        return False
 
 
 def picture_size(text: str) -> tuple[int, int]:

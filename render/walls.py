@@ -1,13 +1,14 @@
 """Walls: where something is known to be, so that nobody walks through it without knowing.
 
-Room: viewer; the stage keeps one. A set of cubes that hold points: adding a chunk costs what the chunk
-holds, whatever the size of the world.
+Room: render (ground floor). Imports nothing of ours; every other room may import this. A set of cubes that
+hold points: adding a chunk costs what the chunk holds, whatever the size of the world.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -20,6 +21,8 @@ HALF = 2**20
 
 MOST_STEPS = 4096
 """Places that are looked at along one move."""
+
+Test = Callable[[Float[np.ndarray, "n 3"]], Bool[np.ndarray, " n"]]
 
 
 class Walls:
@@ -42,6 +45,10 @@ class Walls:
         """Which places have something known in their cube or in one that touches it."""
         return self._hold(self._cells(places)[:, None] + AROUND)
 
+    def are_inside(self, places: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Which places have something known in their very cube."""
+        return self._hold(self._cells(places)[:, None])
+
     def held(self, start: Float[np.ndarray, " 3"], goal: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
         """Where somebody comes to who wants from ``start`` to ``goal``: up to a wall, and along it.
 
@@ -54,16 +61,26 @@ class Walls:
             place = self._before_wall(place, place + along)
         return place
 
-    def crossed(self, way: Float[np.ndarray, "n 3"]) -> list[tuple[float, float]]:
-        """Where a polygon comes near to what is known: from and to, in corners from its start."""
+    def crossed(self, way: Float[np.ndarray, "n 3"], *, most: int = MOST_STEPS) -> list[tuple[float, float]]:
+        """Where a polygon comes near to what is known: from and to, in corners from its start.
+
+        Looked at are up to ``most`` places along it, two a cube if those are enough.
+        """
+        return self._spans(way, self.are_near, most=most)
+
+    def pierced(self, way: Float[np.ndarray, "n 3"], *, most: int = MOST_STEPS) -> list[tuple[float, float]]:
+        """Where it leads through what is known; see :meth:`crossed`."""
+        return self._spans(way, self.are_inside, most=most)
+
+    def _spans(self, way: Float[np.ndarray, "n 3"], test: Test, *, most: int) -> list[tuple[float, float]]:
         if not len(way):
             return []
         length = float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
-        steps = min(max(math.ceil(2.0 * length / self._side), len(way)), MOST_STEPS)
+        steps = min(max(math.ceil(2.0 * length / self._side), len(way)), most)
         corners = np.linspace(0.0, len(way) - 1, steps + 1)
         places = np.stack([np.interp(corners, np.arange(len(way)), way[:, i]) for i in range(3)], axis=1)
-        near = np.diff(np.concatenate([[False], self.are_near(places), [False]]).astype(int))
-        begins, ends = (near == 1).nonzero()[0], (near == -1).nonzero()[0] - 1
+        met = np.diff(np.concatenate([[False], test(places), [False]]).astype(int))
+        begins, ends = (met == 1).nonzero()[0], (met == -1).nonzero()[0] - 1
         return list(zip(corners[begins].tolist(), corners[ends].tolist(), strict=True))
 
     def _before_wall(
@@ -72,7 +89,7 @@ class Walls:
         """The last free place on the straight way; ``goal`` itself if nothing is in the way."""
         steps = math.ceil(min(2.0 * float(np.linalg.norm(goal - start)) / self._side, MOST_STEPS))
         places = start + np.linspace(0.0, 1.0, steps + 1)[:, None] * (goal - start)
-        inside, near = self._hold(self._cells(places)[:, None]), self.are_near(places)
+        inside, near = self.are_inside(places), self.are_near(places)
         if inside[0]:
             return goal
         wall = inside if near[0] else near

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from viewer.walls import Walls
+from render.walls import Walls
 
 SIDE = 0.1
 
@@ -79,3 +79,15 @@ def test_a_way_says_where_it_comes_near(walls: Walls):
     there_and_back = walls.crossed(way[[0, 2, 0]])
     assert len(there_and_back) == 2
     assert sum(there_and_back[0]) + sum(there_and_back[1]) == pytest.approx(4.0, abs=0.05)
+
+
+def test_what_leads_through_is_told_from_what_comes_near(walls: Walls):
+    beside, through = (
+        np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.93]]),
+        np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]),
+    )
+    assert len(walls.crossed(beside)) == len(walls.crossed(through)) == 1
+    assert walls.pierced(beside) == []
+    ((begin, end),) = walls.pierced(through)
+    assert 2.0 - SIDE <= 3.0 * begin <= 3.0 * end <= 2.0 + SIDE
+    assert walls.pierced(np.array([[0.0, 0.0, -900.0], [0.0, 0.0, 900.0]]), most=3) == [], "three places"
