@@ -23,3 +23,12 @@ def poses_of(
     c2w = torch.eye(4, dtype=torch.float64).repeat(len(rotations), 1, 1)
     c2w[:, :3, :3], c2w[:, :3, 3] = rotations, positions
     return c2w
+
+
+def inverse(w2c: Float64[Tensor, "n 4 4"]) -> Float64[Tensor, "n 4 4"]:
+    """Of rigid matrices; what is not rigid stays so, and is refused."""
+    c2w = torch.zeros_like(w2c)
+    c2w[:, :3, :3] = w2c[:, :3, :3].mT
+    c2w[:, :3, 3:] = -c2w[:, :3, :3] @ w2c[:, :3, 3:]
+    c2w[:, 3, 3] = 1.0
+    return c2w

@@ -11,10 +11,8 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from render._poses import check_count
+from render._poses import check_count, inverse
 from render.cameras import Cameras, checked
 from render.json_files import numbers_in, read_lines
 
@@ -64,7 +62,7 @@ def _parsed(lines: list[list[str]]) -> Cameras:
     K = torch.zeros(len(rows), 3, 3, dtype=torch.float64)
     K[:, 0, 0], K[:, 1, 1], K[:, 2, 2] = WIDTH * numbers[:, 0], HEIGHT * numbers[:, 1], 1.0
     K[:, 0, 2], K[:, 1, 2] = WIDTH * numbers[:, 2], HEIGHT * numbers[:, 3]
-    return Cameras(c2w=_inverse(w2c).float(), K=K.float(), width=WIDTH, height=HEIGHT)
+    return Cameras(c2w=inverse(w2c).float(), K=K.float(), width=WIDTH, height=HEIGHT)
 
 
 def _camera(words: list[str], *, at: int) -> list[float]:
@@ -75,12 +73,3 @@ def _camera(words: list[str], *, at: int) -> list[float]:
     if numbers[4] or numbers[5]:
         raise ValueError(f"camera {at} has a lens that bends; only pinholes are supported")
     return numbers
-
-
-def _inverse(w2c: Float[Tensor, "n 4 4"]) -> Float[Tensor, "n 4 4"]:
-    """Of rigid matrices; what is not rigid stays so, and is refused."""
-    c2w = torch.zeros_like(w2c)
-    c2w[:, :3, :3] = w2c[:, :3, :3].mT
-    c2w[:, :3, 3:] = -c2w[:, :3, :3] @ w2c[:, :3, 3:]
-    c2w[:, 3, 3] = 1.0
-    return c2w

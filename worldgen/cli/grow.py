@@ -40,8 +40,9 @@ class Grow:
     path: str = "turn"
     """Camera path: orbit, walk (straight, through anything), wander (round what is in the way), turn,
     there-and-back, loop, dolly, spiral, explore (to what is unknown); a move with numbers, such as
-    arc:degrees=90,length=2; or a file: a tour, JSON of ours or nerfstudio's, the text of RealEstate10K or a
-    COLMAP model, whose motion begins here and counts in scene lengths (median depths of the first view)."""
+    arc:degrees=90,length=2; or a file: a tour, JSON of ours or nerfstudio's; the text of RealEstate10K,
+    pose arrays (.npz) or a COLMAP model, whose motion begins here and counts in scene lengths (median depths
+    of the first view)."""
 
     frames: int = 24
     """Frames of the world, the first view among them."""

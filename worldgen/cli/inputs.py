@@ -13,18 +13,22 @@ from memory.settings import setting_in
 from memory.world import World
 from reconstruct.formats.colmap_path import is_colmap, load_colmap_path
 from reconstruct.formats.nerfstudio_path import load_camera_path
+from render import pose_arrays, realestate
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.json_files import read_json
 from render.moves import MOVES, parsed_move
 from render.paths import PRESETS, path_named
-from render.realestate import SUFFIX, carried, load_realestate
+from render.realestate import carried
 from render.squares import central_depth, central_square
 from render.tour_files import is_tour, load_tour
 from render.tours import Setting
 from worldgen.explore import CHOSEN_ON_THE_WAY
 
 MAX_FRAMES = 10_000
+
+CARRIED = {realestate.SUFFIX: realestate.load_realestate, pose_arrays.SUFFIX: pose_arrays.load_pose_arrays}
+"""Files of paths with a world of their own, by their suffix: the motion is carried to where a path begins."""
 
 
 def first_view(
@@ -88,9 +92,9 @@ def path_from(
 
     A preset or a move starts at ``start``, which is the first of its ``frames`` cameras; so does a tour,
     which may name frames of ``world``. The poses of a JSON file are taken as they are, relative to the
-    world; the motion of a RealEstate10K file or of a COLMAP model begins at ``start``, and a unit in it is
-    a scene length. All have the size and, but for tours that zoom, the intrinsics of the world. Of a path
-    that is chosen on the way only ``start`` is known.
+    world; the motion of a RealEstate10K file, of pose arrays or of a COLMAP model begins at ``start``, and a
+    unit in it is a scene length. All have the size and, but for tours that zoom, the intrinsics of the
+    world. Of a path that is chosen on the way only ``start`` is known.
     """
     if not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
@@ -149,10 +153,12 @@ def _read(
     if not path.is_file():
         names = ", ".join(sorted({*PRESETS, *MOVES, *CHOSEN_ON_THE_WAY}))
         raise ValueError(
-            f"--path takes one of {names}, a file (JSON, .txt) or a COLMAP folder; there is no file {text}"
+            f"--path takes one of {names}, a file (JSON, .txt, .npz) or a COLMAP folder; "
+            f"there is no file {text}"
         )
-    if path.suffix.lower() == SUFFIX:
-        return carried(load_realestate(path), start, scale=scale)
+    load = CARRIED.get(path.suffix.lower())
+    if load is not None:
+        return carried(load(path), start, scale=scale)
     if _is_tour(path):
         tour = load_tour(path)
         nowhere = Setting(start=start, up=torch.tensor(up), scale=scale)
