@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 
 from memory.world import World
 from reconstruct.formats.captures import read_capture
+from render.path_files import save_path
 from tests.e2e.test_interrupted import interrupted
 from tests.e2e.verbs import Words, assert_one_sentence, fill, forked, pictures_of, run, small_disk
 from tests.memory.test_world_hostile import contents
@@ -211,4 +213,35 @@ def test_photographs_become_a_world_with_the_depth_that_they_tell(
 def test_what_photographs_cannot_use_is_said(photographs: Path, tmp_path: Path):
     done = forked("import", photographs, tmp_path / "w", "--depth-units", 1000)
     assert_one_sentence(done, status=2, about="are for pictures with depth")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_file_of_splats_becomes_a_world_seen_from_around_or_from_given_places(
+    walked: Callable[[int], Path], tmp_path: Path, small_weights: Path, model: Words
+):
+    splats, path = tmp_path / "theirs.spz", tmp_path / "path.json"
+    with World.open(walked(3)) as world:
+        save_path(path, world.cameras(), fps=24.0)
+        exact = world.frames()
+    assert run("export", walked(3), splats) == 0
+    around = ("import", splats, tmp_path / "around", "--frames", 5, "--model", small_weights)
+    within = ("import", splats, tmp_path / "within", "--cameras", path, "--model", small_weights)
+    assert [run(*around), run(*within)] == [0, 0]
+    with World.open(tmp_path / "around") as world:
+        assert len(world.frame_ids()) == 5
+        assert world.scene.up == (0.0, -1.0, 0.0)
+    with World.open(tmp_path / "within") as world:
+        seen = world.frames()
+        torch.testing.assert_close(seen.cameras.c2w, exact.cameras.c2w, atol=1e-6, rtol=0)
+    both = seen.valid & exact.valid
+    assert both.float().mean() > 0.5
+    assert (seen.depth / exact.depth - 1.0).abs()[both].median() < 0.05
+    assert run("extend", tmp_path / "within", "--frames", 1, *model) == 0
+    done = forked("import", walked(3), tmp_path / "w", "--cameras", path)
+    assert_one_sentence(done, status=2, about="is for a file of splats")
+    away = exact.cameras.c2w[:1] @ torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
+    away[:, 2, 3] -= 1e3
+    save_path(path, dataclasses.replace(exact.cameras[:1], c2w=away), fps=24.0)
+    done = forked("import", splats, tmp_path / "w", "--cameras", path, "--model", small_weights)
+    assert_one_sentence(done, status=2, about="no camera sees anything")
     assert not (tmp_path / "w").exists()

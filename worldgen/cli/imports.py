@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,22 +38,29 @@ class Import:
     Photographs alone: folders with transforms.json, cameras.json or a COLMAP model, as fit takes them. They
     are compared to find depth, which takes some seconds a photograph; what they do not tell stays unknown.
 
+    Splats: files of any format that convert reads. They are seen from a ring of cameras around them, or as
+    --cameras says, which a scene needs that is seen from within.
+
     Pictures are cropped to the central square and resized to what the weights take.
 
     Examples:
         worldgen import rgbd_dataset_freiburg1_desk desk --frames 60
         worldgen import my-photographs place
+        worldgen import guitar.spz guitar --frames 16
         worldgen extend desk --path wander --frames 24
     """
 
     src: Annotated[Path, tyro.conf.Positional]
-    """Folder of the pictures."""
+    """Folder of the pictures, or a file of splats."""
 
     out: Annotated[Path, tyro.conf.Positional]
     """Folder of the new world."""
 
     frames: int = 48
     """Pictures to take, up to 1,000; an even choice of all that there are."""
+
+    cameras: Path | None = None
+    """For splats: from where they are seen. A file as --path takes it, whose poses are taken as they are."""
 
     resume: bool = False
     """Go on with an import that was interrupted; the other words have to be the same."""
@@ -79,9 +87,10 @@ class Import:
             World.open(self.out).close()
         else:
             World.free_place(self.out)
-        read = self._photographs if self._are_photographs() else self._recording
+        if self.cameras is not None and not self.src.is_file():
+            raise ValueError(f"--cameras is for a file of splats, and {self.src} is none")
         generator = generator_named(self.model, steps=1)
-        posed = read(generator.size)
+        posed = self._reader()(generator.size)
         try:
             self._keep(posed, generator)
         except KeyboardInterrupt as stop:
@@ -92,11 +101,14 @@ class Import:
         tell(self.out)
         return 0
 
-    def _are_photographs(self) -> bool:
+    def _reader(self) -> Callable[[int], Posed]:
+        """What reads the source, at a size."""
         from reconstruct.formats.captures import is_capture
         from reconstruct.formats.rgbd import has_depth
 
-        return is_capture(self.src) and not has_depth(self.src)
+        if self.src.is_file():
+            return self._splats
+        return self._photographs if is_capture(self.src) and not has_depth(self.src) else self._recording
 
     def _recording(self, size: int) -> Posed:
         from reconstruct.formats.rgbd import read_frame, read_recording
@@ -120,10 +132,7 @@ class Import:
         from render.splats import available_threads
         from worldgen.cli.progress import bar
 
-        if self.intrinsics is not None or self.depth_units is not None:
-            raise ValueError(
-                f"--intrinsics and --depth-units are for pictures with depth, and {self.src} has none"
-            )
+        self._refuse_depth()
         capture = read_capture(self.src, most=self.frames)
         with bar(f"comparing {self.src.name}", total=len(capture.names)) as progress:
             frames = with_stereo_depth(
@@ -139,6 +148,41 @@ class Import:
         return Posed(
             frames=frames[kept], names=[capture.names[i] for i in kept.tolist()], units="scene", up=None
         )
+
+    def _splats(self, size: int) -> Posed:
+        from reconstruct.formats import read_splats
+        from reconstruct.shots import ring_around, shot, square_views
+        from render.frames import concatenated
+        from render.paths import WORLD_UP
+        from worldgen.cli.inputs import poses_from
+        from worldgen.cli.progress import bar
+
+        self._refuse_depth()
+        gaussians = read_splats(self.src)
+        if self.cameras is None:
+            views = ring_around(gaussians, n=self.frames, size=size)
+        else:
+            views = square_views(poses_from(self.cameras), most=self.frames, size=size)
+        frames = []
+        with bar(f"looking at {self.src.name}", total=len(views)) as progress:
+            for number in range(len(views)):
+                frames.append(shot(gaussians, views[number : number + 1]))
+                progress.step()
+        seen = [number for number, frame in enumerate(frames) if frame.valid.any()]
+        if not seen:
+            raise ValueError(f"no camera sees anything of {self.src.name}; give others with --cameras")
+        return Posed(
+            frames=concatenated([frames[number] for number in seen]),
+            names=[f"{self.src.name} from camera {number}" for number in seen],
+            units="scene",
+            up=tuple(WORLD_UP.tolist()) if self.cameras is None else None,
+        )
+
+    def _refuse_depth(self) -> None:
+        if self.intrinsics is not None or self.depth_units is not None:
+            raise ValueError(
+                f"--intrinsics and --depth-units are for pictures with depth, and {self.src} has none"
+            )
 
     def _keep(self, posed: Posed, generator: RGBDGenerator) -> None:
         """Commit what is not there yet, behind a bar."""

@@ -126,6 +126,15 @@ def film_path(
     return _read(text, start, up=up, scale=scale, world=world, fps=fps) if moved is None else moved
 
 
+def poses_from(path: Path) -> Cameras:
+    """All cameras of a file or a COLMAP model, in their own world; tours have none of their own."""
+    if is_colmap(path):
+        return load_colmap_path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file of cameras {path}")
+    return CARRIED.get(path.suffix.lower(), load_camera_path)(path)
+
+
 def _moved(
     text: str, start: Cameras, *, frames: int, up: tuple[float, float, float], scale: float
 ) -> Cameras | None:
