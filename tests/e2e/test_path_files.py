@@ -12,6 +12,7 @@ import torch
 
 from memory.world import World
 from reconstruct.formats.nerfstudio_path import save_nerfstudio_path
+from render.path_files import load_path
 from render.paths import arc, orbit
 from render.realestate import carried, load_realestate
 from render.tour_files import load_tour
@@ -141,3 +142,16 @@ def test_a_path_that_is_none_is_refused(tmp_path: Path, model: Words):
     done = forked("grow", tmp_path / "w", "--path", tmp_path / "notes.txt", *model)
     assert_one_sentence(done, status=2, about="notes.txt is no usable camera path: camera 0 should have 18")
     assert not (tmp_path / "w").exists()
+
+
+def test_the_cameras_of_a_world_are_exported_as_a_path(walked: Callable[[int], Path], tmp_path: Path):
+    assert run("export", walked(3), tmp_path / "way.json", "--format", "path") == 0
+    with World.open(walked(3)) as world:
+        assert torch.equal(load_path(tmp_path / "way.json").c2w, world.cameras().c2w)
+    for name, more, about in (
+        ("none/way.json", (), "create it first"),
+        ("b", ("--max-splats", 9), "for splats"),
+    ):
+        done = forked("export", walked(3), tmp_path / name, "--format", "path", *more)
+        assert_one_sentence(done, status=2, about=about)
+        assert [file.name for file in tmp_path.iterdir()] == ["way.json"]

@@ -15,6 +15,10 @@ MESH_ENDINGS = (".glb", ".obj")
 """File names that mean a mesh where nothing else is said."""
 
 
+PATH_FPS = 24.0
+"""Pictures a second that are written to a path; frames have no pace of their own."""
+
+
 @dataclass(frozen=True)
 class Export:
     """Write a world as a file for other tools; the suffix decides the format.
@@ -27,6 +31,8 @@ class Export:
     glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
 
     Datasets: with --format nerfstudio or colmap the frames are written as a folder that trainers read.
+
+    Path: with --format path the cameras of the frames are written as JSON, which --path takes.
     """
 
     world: Annotated[Path, tyro.conf.Positional]
@@ -35,7 +41,7 @@ class Export:
     dest: Annotated[Path, tyro.conf.Positional]
     """File to write; a new folder for datasets."""
 
-    format: Literal["splats", "mesh", "nerfstudio", "colmap"] | None = None
+    format: Literal["splats", "mesh", "nerfstudio", "colmap", "path"] | None = None
     """What to write where a suffix cannot tell."""
 
     max_splats: int | None = None
@@ -77,7 +83,9 @@ class Export:
         if kind == "splats":
             return self._run_splats()
         if self.max_splats is not None:
-            raise ValueError(f"--max-splats is for splats; a {kind} dataset holds all frames and points")
+            raise ValueError(f"--max-splats is for splats; --format {kind} holds all frames")
+        if kind == "path":
+            return self._run_path()
         return export_dataset(self.world, self.dest, kind)
 
     def _run_splats(self) -> int:
@@ -98,6 +106,18 @@ class Export:
             export_splats(gaussians, self.dest)
             progress.step(f"{len(gaussians):,} splats")
         print(f"{self.dest}: {len(gaussians):,} splats")  # noqa: T201
+        return 0
+
+    def _run_path(self) -> int:
+        from memory.world import World
+        from reconstruct.formats.atomic import check_parent, replacing
+        from render.path_files import save_path
+
+        check_parent(self.dest)
+        with World.open(self.world) as world, replacing(self.dest) as temporary:
+            cameras = world.cameras()
+            save_path(temporary, cameras, fps=PATH_FPS)
+        print(f"{self.dest}: {len(cameras)} cameras")  # noqa: T201
         return 0
 
     def _run_mesh(self) -> int:
