@@ -1,7 +1,7 @@
 """Grow two worlds from one picture: what it shows is kept, what lies beside it depends on the seed.
 
-Run it as it is: ``python examples/04_from_a_picture.py [--image FILE] [--frames N] [--out FOLDER]``. No depth is
-needed: it is imagined first, then the camera turns away from what the picture shows.
+Run it as it is: ``python examples/04_from_a_picture.py [--image FILE] [--frames N] [--out FOLDER]``. No depth
+is needed: it is imagined first, then the camera turns away from what the picture shows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Run it as it is: ``python examples/08_custom_generator.py [--places N] [--frames N] [--out FOLDER]``. In a few
 procedural rooms both grow a world from the same first view along the same turn. Every view of such a room is
-known exactly, so both are scored against the truth. ``worldgen evaluate`` does that for weights of yours.
+known exactly, so both are scored against the truth. PSNR forgives what is plain and wrong: look at the sheet,
+too. ``worldgen evaluate`` does the same for weights of yours.
 """
 
 from __future__ import annotations
