@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 import worldgen as wg
-from reconstruct import export_splats, gaussians_from_points
 
 
 def main() -> None:
@@ -33,7 +32,8 @@ def main() -> None:
         growth = wg.Growth(world, generator)
         for grown in growth.follow():
             print(f"frame {grown.chunk.frame_ids[0]}: {len(grown.points):,} new points")
-        export_splats(gaussians_from_points(growth.cache.points), options.out.with_suffix(".ply"))
+        splats = wg.gaussians_from_points(growth.cache.points)
+        wg.export_splats(splats, options.out.with_suffix(".ply"))
     print(f"made {options.out} and {options.out.with_suffix('.ply')}")
 
 

@@ -90,7 +90,7 @@ class Edit:
     A path that was interrupted can still be finished with extend --resume, and sees the edit.
 
     Examples:
-        worldgen edit my-world place chair.glb --at 0.5 0.8 2 --yaw-deg 30 --scale 0.4
+        worldgen edit my-world place chair.glb --at 0.2 0.4 0.8 --yaw-deg 30 --scale 0.4
         worldgen edit my-world remove --box -0.5 -0.5 1.5 0.5 1 2.5
         worldgen undo my-world
     """
