@@ -80,6 +80,11 @@ class Visitor:
             self._slider.value = last
             self._show(last)
 
+    def leave(self) -> None:
+        """It is gone, or will be: no flight goes on."""
+        with self._flying:
+            self._flight += 1
+
     def show_plan(self, plan: Plan) -> None:
         """Draw this browser on the map, if it has moved or the map is another one."""
         pose = self.pose()
