@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import viser
+
 from memory.world import Head
 from viewer.asks import History
 from viewer.changes import Changes
@@ -38,7 +40,7 @@ class BranchPanel:
         branch.on_click(lambda _: self._make(self._branched))
         rename.on_click(lambda _: self._ask(self._renamed))
         self._delete.on_click(lambda _: self._delete_or_ask())
-        self._heads.on_update(lambda _: self._spare())
+        self._heads.on_update(self._chosen)
         stage.on_change(self._update)
 
     def _branched(self) -> str:
@@ -62,6 +64,10 @@ class BranchPanel:
     def _deleted(self, name: str) -> str:
         self._tree.delete(name)
         return f"{name} is deleted; what only it reached stays until `worldgen gc`."
+
+    async def _chosen(self, _event: viser.GuiEvent) -> None:
+        """Runs on the server's own loop, so that it is over before a click that comes after it."""
+        self._spare()
 
     def _spare(self) -> None:
         """Whoever means something else does not mean to delete."""

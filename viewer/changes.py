@@ -39,13 +39,14 @@ class Changes:
         if not self._stage.pen.acquire(blocking=False):
             say(BUSY)
             return False
+        is_done = False
         try:
             say("Working.")
-            say(act())
+            outcome, is_done = act(), True
         except Exception as error:
             log.warning("a change failed", exc_info=not isinstance(error, ValueError))
-            say(one_sentence(error))
-            return False
+            outcome = one_sentence(error)
         finally:
             self._stage.pen.release()
-        return True
+        say(outcome)  # only now: whoever reads it and goes on at once must not find the pen still taken
+        return is_done

@@ -112,13 +112,16 @@ class ExportPanel:
         try:
             self._say(f"Writing {name}.")
             content, what = make()
-            event.client.send_file_download(name, content, save_immediately=True)
-            self._say(f"{name}: {what}, {len(content) / 2**20:.1f} MiB.")
         except Exception as error:
             log.warning("an export failed", exc_info=not isinstance(error, ValueError))
-            self._say(one_sentence(error))
+            content, what = b"", one_sentence(error)
         finally:
             self._writing.release()
+        # Only now: whoever has the file and asks for the next one must not be told that one is being written.
+        if content:
+            event.client.send_file_download(name, content, save_immediately=True)
+            what = f"{name}: {what}, {len(content) / 2**20:.1f} MiB."
+        self._say(what)
 
     def _file(self, ending: str) -> tuple[bytes, str]:
         """The world in one format, and how much of it that is."""

@@ -210,8 +210,8 @@ class Growth:
                 self._run(self._waiting.pop(0))
                 return
             self._told(self._screen.idle)
-            self._is_running = False
             self._pen.release()
+            self._is_running = False  # last: whoever sees it may change the world
 
 
 def _drained(inbox: queue.Queue[Item]) -> list[Order | Ending | list[Chunk] | None]:

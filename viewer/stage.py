@@ -37,6 +37,9 @@ FAR = 1000.0
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often the viewer checks how far its visitors have gone."""
 
+PATIENCE_S = 5.0
+"""How long closing waits for the look in progress."""
+
 BUSY = "Somebody else is changing the world; try again when that is done."
 
 
@@ -64,6 +67,7 @@ class Stage:
         self.shots: list[Shot] = []
         self.visitors: dict[int, Visitor] = {}
         self._closed = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="viewer-watch", daemon=True)
         self.shots += shots_from_frames(scene.frames)
         look_from(server, self.shots[0].pose, up=up, scale=scale)
         self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
@@ -76,7 +80,7 @@ class Stage:
         """Let visitors in; everything that they shall see is there."""
         self.server.on_client_connect(self._arrive)
         self.server.on_client_disconnect(self._leave)
-        threading.Thread(target=self._watch, name="viewer-watch", daemon=True).start()
+        self._watching.start()
 
     @property
     def is_closed(self) -> bool:
@@ -88,8 +92,12 @@ class Stage:
         return self._version
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Show nothing any more: the server may be stopped afterwards, and nobody writes to it."""
         self._closed.set()
+        for visitor in list(self.visitors.values()):
+            visitor.leave()
+        if self._watching.is_alive():
+            self._watching.join(PATIENCE_S)
 
     def on_change(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` now, and whenever the stage shows something else."""
@@ -151,7 +159,9 @@ class Stage:
         visitor.extend()  # frames may have come between the two lines above
 
     def _leave(self, client: viser.ClientHandle) -> None:
-        self.visitors.pop(client.client_id, None)
+        visitor = self.visitors.pop(client.client_id, None)
+        if visitor is not None:
+            visitor.leave()
 
     def _watch(self) -> None:
         """Follow the visitors: with what splats need to stay visible to them, and on their maps."""

@@ -42,6 +42,9 @@ class Visitor:
     ) -> None:
         self._client, self._shots, self._up = client, shots, world_up
         self._flight = 0
+        self._flying = threading.Lock()
+        """Held by whoever flies the visitor: a flight that was cut short must not move it once more."""
+
         self._number = 0
         self._plan: Plan | None = None
         self._place: tuple[float, ...] = ()
@@ -77,6 +80,11 @@ class Visitor:
             self._slider.value = last
             self._show(last)
 
+    def leave(self) -> None:
+        """It is gone, or will be: no flight goes on."""
+        with self._flying:
+            self._flight += 1
+
     def show_plan(self, plan: Plan) -> None:
         """Draw this browser on the map, if it has moved or the map is another one."""
         pose = self.pose()
@@ -95,40 +103,53 @@ class Visitor:
         """Glide to a frame's camera; a later flight cuts this one short. Takes ``FLIGHT_S`` seconds."""
         if not 0 <= number < len(self._shots):
             return
-        self._flight += 1
-        flight, start, goal = self._flight, self.pose(), self._shots[number].pose
+        flight, start, goal = self._take_off(), self.pose(), self._shots[number].pose
         self._show(number)
         self._slider.value = number
-        self._walker.is_flying = True
         for i in range(1, FLIGHT_STEPS + 1):
-            if self._flight != flight:
-                return
             share = i / FLIGHT_STEPS
-            self._stand(between(start, goal, share=share * share * (3.0 - 2.0 * share)))
+            pose = between(start, goal, share=share * share * (3.0 - 2.0 * share))
+            if not self._fly(flight, pose):
+                return
             time.sleep(FLIGHT_S / FLIGHT_STEPS)
-        self._walker.is_flying = False
+        self._land(flight)
 
     def play(self, poses: list[ViserPose], *, fps: float) -> None:
         """Go through views at a steady pace, leaving out those that come too late; a later flight ends it."""
-        self._flight += 1
-        flight, began = self._flight, time.monotonic()
-        self._walker.is_flying = True
-        while self._flight == flight:
-            number = int((time.monotonic() - began) * fps)
-            self._stand(poses[min(number, len(poses) - 1)])
-            if number >= len(poses) - 1:
-                self._walker.is_flying = False
-                return
+        flight, began = self._take_off(), time.monotonic()
+        number = 0
+        while self._fly(flight, poses[min(number, len(poses) - 1)]) and number < len(poses) - 1:
             time.sleep(max(1.0 / fps, SHORTEST_STEP_S))
+            number = int((time.monotonic() - began) * fps)
+        self._land(flight)
+
+    def _take_off(self) -> int:
+        """Begin a flight, and end the one before it; its number."""
+        with self._flying:
+            self._flight += 1
+            self._walker.is_flying = True
+            return self._flight
+
+    def _fly(self, flight: int, pose: ViserPose) -> bool:
+        """One step of a flight; False if something later has cut it short."""
+        with self._flying:
+            if self._flight == flight:
+                self._stand(pose)
+            return self._flight == flight
+
+    def _land(self, flight: int) -> None:
+        with self._flying:
+            if self._flight == flight:
+                self._walker.is_flying = False
 
     async def _slid(self, event: GuiEvent[GuiSliderHandle[int]]) -> None:
         """Runs on the server's own loop, so that a quick drag arrives in order."""
         number = event.target.value
         if number != self._number and 0 <= number < len(self._shots):
-            self._flight += 1
-            self._walker.is_flying = False
             self._show(number)
-            self._stand(self._shots[number].pose)
+            flight = self._take_off()
+            self._fly(flight, self._shots[number].pose)
+            self._land(flight)
 
     def _show(self, number: int) -> None:
         shot = self._shots[number]

@@ -6,6 +6,9 @@ back. A flight to a frame or along a path is nobody's walk, and goes through eve
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 from jaxtyping import Float
 from viser import CameraHandle, ClientHandle
@@ -21,6 +24,9 @@ EYE = 0.01
 GONE = 1e-4
 """Share of that distance by which it may be off."""
 
+LATE_S = 1.0
+"""How long after it was put somewhere a browser may go on saying where it was before."""
+
 
 class Walker:
     """One browser's steps."""
@@ -29,6 +35,7 @@ class Walker:
         """``focus`` is how far ahead the point lies that dragging goes round, world units."""
         self._client, self._walls, self._focus = client, walls, focus
         self._place: Float[np.ndarray, " 3"] | None = None
+        self._put_at = -math.inf
         self.is_flying = False
         """Whether somebody else moves it; walls do not count then."""
         with client.gui.add_folder("Walk", order=ORDER):
@@ -49,8 +56,8 @@ class Walker:
         return EYE * self._focus if self._head.value else self._focus
 
     def stand(self, place: Float[np.ndarray, " 3"]) -> None:
-        """It was put here."""
-        self._place = place
+        """It was put here; until it says so itself, what it says is late and no step."""
+        self._place, self._put_at = place, time.monotonic()
 
     def _look_ahead(self) -> None:
         camera = self._client.camera
@@ -63,6 +70,11 @@ class Walker:
         place = np.array(camera.position, dtype=np.float64)
         if self.is_flying or not np.isfinite(place).all():
             return
+        if time.monotonic() - self._put_at < LATE_S:
+            off = 0.0 if self._place is None else float(np.abs(place - self._place).max())
+            if off > GONE * self._focus:
+                return
+            self._put_at = -math.inf
         if self._inside.value and self._place is not None:
             held = self._walls.held(self._place, place)
             if held is not place:

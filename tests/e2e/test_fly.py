@@ -19,8 +19,7 @@ from memory.world import World
 from reconstruct.film.draft import draft_folder
 from reconstruct.fitted import keep_fitted
 from reconstruct.init import gaussians_from_points
-from tests.e2e.test_interrupted import started
-from tests.e2e.verbs import assert_one_sentence, forked, run
+from tests.e2e.verbs import assert_one_sentence, forked, run, running
 from tests.reconstruct.film.pictures import contents, decoded, parts_of
 from worldgen.cli import main
 from worldgen.cli.fly import Fly
@@ -94,12 +93,11 @@ def test_an_interrupted_film_says_so_and_the_same_command_goes_on(
     tmp_path: Path, world: Path, name: str, number: signal.Signals, status: int
 ):
     words = (world, tmp_path / name, "--seconds", 30, "--fps", 10, "--size", "32x32")
-    process = started("fly", *words)
-    while process.poll() is None and not parts_of(tmp_path / name):
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, said = process.communicate()
-    assert (process.returncode, said.count("\n")) == (status, 1), said
+    with running("fly", *words) as verb:
+        while not verb.is_over() and not parts_of(tmp_path / name):
+            time.sleep(0.01)
+        found, said = verb.signalled(number)
+    assert (found, said.count("\n")) == (status, 1), said
     assert "interrupted; what is filmed stays, and the same command goes on from there" in said
     assert not (tmp_path / name).exists()
     before = {file.name: file.stat().st_mtime_ns for file in parts_of(tmp_path / name)}

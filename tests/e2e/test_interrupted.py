@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memory.world import World
-from tests.e2e.verbs import Words, command, pictures_of
+from tests.e2e.verbs import Words, command, pictures_of, running
 from tests.memory.test_world import SCENE
 from tests.memory.test_world_hostile import contents
 
@@ -31,13 +31,10 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 def interrupted(world: Path, number: signal.Signals, *arguments: object, at: int) -> tuple[int, str]:
     """Status and last words of a verb that gets a signal when the world has so many frames."""
-    process = started(*arguments)
-    while process.poll() is None and (not world.exists() or frames_of(world) < at):
-        time.sleep(0.02)
-    assert process.poll() is None, process.communicate()[1]
-    process.send_signal(number)
-    _, said = process.communicate()
-    return process.returncode, said
+    with running(*arguments) as verb:
+        while not verb.is_over() and (not world.exists() or frames_of(world) < at):
+            time.sleep(0.02)
+        return verb.signalled(number)
 
 
 def frames_of(world: Path) -> int:

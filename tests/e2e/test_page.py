@@ -15,7 +15,7 @@ from reconstruct.init import gaussians_from_points
 from render.cameras import Cameras
 from tests.e2e.test_viewer import ALIKE, CAMERAS, expected_picture, wait_for_picture
 from tests.e2e.verbs import assert_one_sentence, forked, run
-from tests.e2e.windows import HEIGHT, PATIENCE_MS, WIDTH, picture
+from tests.e2e.windows import HEIGHT, PATIENCE_MS, WIDTH, picture, put_away_note, settled, wait_until
 from tests.viewer.box_room import cast, points_of
 from viewer.conventions import poses_from_cameras
 from viewer.page import page_of
@@ -34,7 +34,7 @@ def opened(browser: Browser) -> Iterator[Open]:
         own = (file.as_uri(), "blob:", "data:")
         page.on("request", lambda it: None if it.url.startswith(own) else asked.append(it.url))
         page.goto(file.as_uri())
-        page.get_by_role("alert").get_by_role("button").click(force=True)  # the note on software rendering
+        put_away_note(page)
         return page, asked
 
     yield open_one
@@ -71,28 +71,23 @@ def test_a_page_opens_where_it_shall_start_and_asks_for_nothing(opened: Open, ro
 def test_its_reader_turns_and_walks(opened: Open, room):
     page, _ = opened(room(CAMERAS[:1]))
     wait_for_picture(page, expected_picture(CAMERAS[:1]), within=ALIKE)
-    start = picture(page)
+    start = settled(page)
     page.mouse.move(300, 200)
     page.mouse.down()
     page.mouse.move(220, 200, steps=4)
     page.mouse.up()
-    turned = wait_for_change(page, start)
-    page.keyboard.down("w")
-    page.wait_for_timeout(1500)
-    page.keyboard.up("w")
+    wait_for_change(page, start)
+    turned = settled(page)
+    page.keyboard.down("w")  # and held for as long as it takes: a slow machine walks slowly
     wait_for_change(page, turned)
+    page.keyboard.up("w")
 
 
-def wait_for_change(page: Page, before: np.ndarray) -> np.ndarray:
-    """The window once it shows something else and has come to rest."""
-    deadline, last = time.monotonic() + PATIENCE_MS / 1000, before
-    while True:
-        assert time.monotonic() < deadline, "the window shows the same as before"
-        page.wait_for_timeout(500)
-        now = picture(page)
-        if np.abs(now - before).mean() > 0.03 and np.abs(now - last).mean() < 1e-3:
-            return now
-        last = now
+def wait_for_change(page: Page, before: np.ndarray) -> None:
+    """Wait until the window shows something else."""
+    wait_until(
+        lambda: np.abs(picture(page) - before).mean() > 0.03, what="the window shows the same as before"
+    )
 
 
 def test_worlds_are_exported_as_pages(

@@ -16,11 +16,14 @@ from tests.e2e.windows import (
     HEIGHT,
     PATIENCE_MS,
     WIDTH,
-    click,
+    asked,
     enter,
-    free_port,
+    fill,
     picture,
+    press,
     show_tab,
+    wait_for_place,
+    wait_until,
 )
 from tests.viewer.box_room import RoomGrow, cast, look, scene_of
 from viewer import Abilities, GrowFn, Viewer
@@ -56,7 +59,7 @@ def opened() -> Iterator[Open]:
     def open_one(grow: GrowFn | None) -> Viewer:
         scene = scene_of(cast(CAMERAS))
         up, scale = torch.tensor([0.0, -1.0, 0.0]), float(scene.frames[:1].depth.median())
-        viewers.append(Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=free_port()))
+        viewers.append(Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=0))
         return viewers[-1]
 
     yield open_one
@@ -110,6 +113,16 @@ def wait_for_pose(viewer: Viewer, number: int) -> None:
         pose = visitor.pose()
         turn = np.abs(pose.rotation - expected.rotation).max()
         error = max(turn, np.abs(pose.position - expected.position).max(), abs(pose.fov - expected.fov))
+    (client,) = viewer._server.get_clients().values()
+    wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
+    wait_for_place(client, expected.position)
+
+
+def wait_briefly(holds: Callable[[], bool], *, timeout_s: float) -> None:
+    """Wait until something holds on this side, or so long."""
+    deadline = time.monotonic() + timeout_s
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def test_the_first_view_is_the_first_frame(opened: Open, visit: Visit):
@@ -142,11 +155,14 @@ def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(ope
         client.camera.fov = 0.7
         client.camera.position = goal - 0.6 * away
         client.camera.look_at = goal - 0.6 * away + np.array([0.0, 0.0, 1.0])
+    wait_until(lambda: asked(client).fov == pytest.approx(0.7), what="the view from aside")
+    (visitor,) = viewer._stage.visitors.values()
     deadline = time.monotonic() + PATIENCE_MS / 1000
-    while page.get_by_role("slider").get_attribute("aria-valuenow") != "2":
+    while not visitor._flight:  # once it flies, a click would hit whatever it passes
         assert time.monotonic() < deadline, "no click reached the camera"
         page.mouse.click(x, y)
-        page.wait_for_timeout(1000)
+        wait_briefly(lambda: visitor._flight > 0, timeout_s=10.0)
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "2")
     wait_for_pose(viewer, 2)
     wait_for_picture(page, expected_picture(CAMERAS[2:]), within=ALIKE)
 
@@ -156,9 +172,8 @@ def test_growing_adds_frames_while_another_browser_comes_and_goes(opened: Open, 
     viewer = opened(RoomGrow(chunk=1, gate=gate))
     page, other = visit(viewer), visit(viewer)
     page.bring_to_front()
-    page.get_by_label("Frames to add").fill("4")
-    page.keyboard.press("Tab")
-    click(page, "Grow")
+    fill(page, viewer, "Frames to add", "4")
+    press(page, "Grow")
     expect(page.get_by_text("Growing: 0 of 4 frames.")).to_be_attached()
     other.close()
     gate.set()
@@ -169,9 +184,9 @@ def test_growing_adds_frames_while_another_browser_comes_and_goes(opened: Open, 
 def test_stop_ends_growing_after_the_chunk_in_progress(opened: Open, visit: Visit):
     gate = threading.Event()
     page = visit(opened(RoomGrow(chunk=1, gate=gate)))
-    click(page, "Grow")
+    press(page, "Grow")
     expect(page.get_by_text("Growing: 0 of 8 frames.")).to_be_attached()
-    click(page, "Stop")
+    press(page, "Stop")
     expect(page.get_by_text("Stopping after the chunk in progress.")).to_be_attached()
     gate.set()
     expect(page.get_by_text("Added 1 frame.")).to_be_attached()
@@ -181,7 +196,7 @@ def test_stop_ends_growing_after_the_chunk_in_progress(opened: Open, visit: Visi
 def test_a_failing_generator_is_told_in_a_sentence_and_the_viewer_lives(opened: Open, visit: Visit):
     page = visit(opened(RoomGrow(chunk=1, fails_after=1)))
     for count in (4, 5):
-        click(page, "Grow")
+        press(page, "Grow")
         expect(page.get_by_text(f"Frames: {count}")).to_be_attached()
         expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
     assert "The generator ran out of ideas." in page.inner_text("body")

@@ -1,6 +1,7 @@
 """The viewer's panels in a real browser, over a world on disk and the real model, untrained and small.
 
-One world and one window for all: the tests run in order, and each leaves the window usable for the next.
+One world and one window for all, because both take long to open. Each test opens the tab that it needs, runs
+alone too, and leaves the window usable for the next.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 import torch
 import trimesh
 from playwright.sync_api import Browser, Page, expect
+from viser import ClientHandle
 
 from memory.world import World
 from reconstruct.formats import WRITERS, read_splats
@@ -26,23 +28,26 @@ from tests.e2e.windows import (
     HEIGHT,
     PATIENCE_MS,
     WIDTH,
+    asked,
+    choose,
     enter,
-    free_port,
+    fill,
     picture,
     press,
+    rest,
+    settled,
     show_tab,
+    wait_for_place,
     wait_until,
 )
 from viewer import Viewer
 from viewer.look_panel import QUALITIES
+from viewer.visitor import Visitor
+from viewer.walker import EYE
 from worldgen.cli.viewing import Desk, viewer_of
 from worldgen.generator import RGBDGenerator
 
 FRAMES = 4
-
-
-STILL_S = 1.0
-"""A browser that has not moved for so long has come to rest."""
 
 
 @dataclass(frozen=True)
@@ -59,41 +64,39 @@ class Open:
         expect(self.page.get_by_text(text)).not_to_have_count(0)
 
     def fill(self, label: str, *texts: str) -> None:
-        """Write into a field, or into the several of a vector, and wait until the viewer has read it.
+        """Write into a field, or into the several of a vector."""
+        fill(self.page, self.viewer, label, *texts)
 
-        A browser says what was typed a moment later, maybe after the click that follows.
-        """
-        # Some fields do not say which label is theirs, so what stands beside it counts.
-        beside = self.page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
-        for i, text in enumerate(texts):
-            beside.nth(i).fill(text, force=True)
-            self.page.keyboard.press("Tab")
-        wait_until(lambda: texts in self._written(label), what=f"{label}: {texts}")
+    def choose(self, label: str, option: str) -> None:
+        """Pick from a list."""
+        choose(self.page, self.viewer, label, option)
 
-    def _written(self, label: str) -> list[tuple[str, ...]]:
-        handles = self.viewer._server.gui._gui_input_handle_from_uuid.values()
-        values = [handle.value for handle in handles if getattr(handle, "label", None) == label]
-        several = [value if isinstance(value, tuple) else (value,) for value in values]
-        return [tuple(f"{x:g}" if isinstance(x, int | float) else x for x in value) for value in several]
+    def press(self, name: str) -> None:
+        """Press a button once nobody changes the world: until then it would only say that somebody does."""
+        wait_until(lambda: not self.viewer._stage.pen.locked(), what="the end of a change")
+        press(self.page, name)
 
-    def rest(self) -> None:
-        """Wait until the only browser stands still, and says so."""
+    def here(self) -> tuple[ClientHandle, Visitor]:
+        """The only browser, and what the viewer knows of it, once it does not fly any more."""
+        wait_until(lambda: len(self.viewer._stage.visitors) == 1, what="one visitor")
+        (visitor,) = self.viewer._stage.visitors.values()
         (client,) = self.viewer._server.get_clients().values()
-        wait_until(lambda: time.time() - client.camera.update_timestamp > STILL_S, what="rest")
+        wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
+        return client, visitor
+
+    def fly_to_the_first(self) -> tuple[ClientHandle, Visitor]:
+        """Stand where the first frame was seen from, and wait until the browser itself says that it does."""
+        client, visitor = self.here()
+        visitor.fly_to(0)
+        wait_for_place(client, self.viewer._stage.shots[0].pose.position)
+        return client, visitor
 
     def move(self, step: np.ndarray) -> None:
-        """Carry the only browser's camera on, and wait until the browser itself says that it is there.
-
-        What it said on its way before arrives late, and would be taken for where it went since.
-        """
-        (client,) = self.viewer._server.get_clients().values()
-        (visitor,) = self.viewer._stage.visitors.values()
-        wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
-        said: list[np.ndarray] = []
-        client.camera.on_update(lambda camera: said.append(camera.position))
-        goal = client.camera.position + step
+        """Carry the only browser's camera on, and wait until the browser itself says that it is there."""
+        client, _ = self.here()
+        goal = asked(client).position + step
         client.camera.position = goal
-        wait_until(lambda: bool(said) and np.allclose(said[-1], goal, atol=1e-4), what="the browser's word")
+        wait_for_place(client, goal)
 
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
@@ -112,7 +115,7 @@ def seen(
     shutil.copytree(walked(FRAMES), folder)
     with World.open(folder, writable=True) as world:
         desk = Desk(world, RGBDGenerator(str(small_weights), steps=1))
-        viewer = viewer_of(world, desk.scene(), desk.abilities(), port=free_port())
+        viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
         enter(page, viewer.url, frames=FRAMES)
         yield Open(world, desk, viewer, page)
@@ -120,16 +123,10 @@ def seen(
         viewer.close()
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    """Pick from a list."""
-    beside = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
-    beside.first.click(force=True)
-    page.get_by_role("option", name=option, exact=True).click(force=True)
-
-
 def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
     page, growing = seen.page, seen.viewer._growing
     assert growing is not None
+    show_tab(page, "Grow")
     seen.fill("Frames to add", "2")
     with seen.desk._turn:  # nothing grows before both were asked for
         press(page, "Turn left")
@@ -145,18 +142,19 @@ def test_moves_wait_for_each_other_and_the_queue_survives_a_reload(seen: Open):
     torch.testing.assert_close(left[0, :3, :3], left[2, :3, :3], atol=1e-3, rtol=0)
     assert not torch.allclose(left[0, :3, :3], left[1, :3, :3], atol=1e-2)
     seen.say("What came last")
-    seen.say("shows ")
+    expect(page.get_by_text(re.compile(r"^frame \d+: shows \d+ % of it"))).not_to_have_count(0)
 
 
 def test_exploring_and_wandering_grow_and_stay_within_what_was_asked(seen: Open):
     before = len(seen.world.frame_ids())
+    show_tab(seen.page, "Grow")
     seen.fill("Frames to add", "1")
-    press(seen.page, "Explore")
+    seen.press("Explore")
     seen.say("Added 1 frame.")
     seen.frames(before + 1)
     growing = seen.viewer._growing
     assert growing is not None
-    press(seen.page, "Wander")
+    seen.press("Wander")
     seen.frames(before + 2)
     wait_until(lambda: not growing._growth.is_running, what="the end")
 
@@ -165,69 +163,71 @@ def test_undo_and_redo_move_the_head(seen: Open):
     page, before = seen.page, len(seen.world.frame_ids())
     show_tab(page, "World")
     seen.fill("Chunks", "3")
-    press(page, "Undo")
-    seen.say("main is at chunk")
+    seen.press("Undo")
     seen.frames(before - 3)
+    seen.say("main is at chunk")
     seen.say("3 undone")
-    press(page, "Redo")
+    seen.press("Redo")
     seen.frames(before)
 
 
 def test_branches_begin_are_renamed_and_switched(seen: Open):
-    page = seen.page
+    show_tab(seen.page, "World")
     seen.fill("Name", "west")
-    press(page, "Branch off")
+    seen.press("Branch off")
     seen.say("west is at chunk")
     seen.fill("Name", "no such/name")
-    press(page, "Rename")
+    seen.press("Rename")
     seen.say("A head is named by")
     seen.fill("Name", "east")
-    press(page, "Rename")
+    seen.press("Rename")
     seen.say("west is called east now.")
     assert [head.name for head in seen.world.tree.heads()] == ["east", "main"]
     assert seen.world.tree.current.name == "east"
 
 
 def test_a_branch_is_deleted_by_the_second_click_and_not_by_the_first(seen: Open):
-    page, tree = seen.page, seen.world.tree
+    tree = seen.world.tree
+    home, names = tree.current.name, [head.name for head in tree.heads()]
+    show_tab(seen.page, "World")
     seen.fill("Name", "north")
-    press(page, "Branch off")
+    seen.press("Branch off")
     seen.say("north is at chunk")
-    press(page, "Delete")
+    seen.press("Delete")
     seen.say("Click once more to forget north.")
-    assert [head.name for head in tree.heads()] == ["east", "main", "north"]
-    press(page, "Really delete north")
+    assert [head.name for head in tree.heads()] == [*names, "north"]
+    seen.press("Really delete north")
     seen.say("north is the current head and cannot be deleted")
-    choose(page, "Branch", "east")
-    press(page, "Switch")
-    seen.say("east is at chunk")
-    choose(page, "Branch", "north")
-    wait_until(lambda: ("north",) in seen._written("Branch"), what="the choice")
-    press(page, "Delete")
-    press(page, "Really delete north")
+    seen.choose("Branch", home)
+    seen.press("Switch")
+    seen.say(f"{home} is at chunk")
+    seen.choose("Branch", "north")
+    seen.press("Delete")
+    seen.press("Really delete north")
     seen.say("north is deleted")
-    assert [head.name for head in tree.heads()] == ["east", "main"]
-    assert tree.current.name == "east"
+    assert [head.name for head in tree.heads()] == names
+    assert tree.current.name == home
 
 
 def test_the_newest_frame_is_imagined_again_and_is_the_same(seen: Open):
     newest = seen.world.frame_ids()[-1]
-    press(seen.page, "Replay newest")
+    show_tab(seen.page, "World")
+    seen.press("Replay newest")
     seen.say(f"Imagined frame {newest} again: the same, bit for bit.")
 
 
 def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
     page = seen.page
-    press(page, "Put a box here")
+    show_tab(page, "World")
+    seen.press("Put a box here")
     seen.say("splats inside.")
     seen.fill("Sides", "4", "4", "4")
-    press(page, "Remove what is inside")
+    seen.press("Remove what is inside")
     expect(page.get_by_text(re.compile(r"^Removed [\d,]+ points"))).not_to_have_count(0)
     (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
     assert edit.kind == "remove"
     seen.fill("Chunks", "1")
-    press(page, "Undo")
-    seen.say("east is at chunk")
+    seen.press("Undo")
     wait_until(lambda: all(chunk.edit is None for chunk in seen.world.chunks()), what="undo")
 
 
@@ -235,28 +235,35 @@ def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
     page, mesh, bad = seen.page, tmp_path / "crate.glb", tmp_path / "crate.exe"
     trimesh.creation.box((1.0, 1.0, 1.0)).export(mesh)
     bad.write_bytes(b"MZ")
+    show_tab(page, "World")
     files = page.locator("input[type=file]")
     files.first.set_input_files(bad)
     seen.say("A file that ends in")
     files.first.set_input_files(mesh)
     seen.say("crate.glb: 12 faces")
-    press(page, "Place it")
+    seen.press("Place it")
     expect(page.get_by_text(re.compile(r"^Placed [\d,]+ points"))).not_to_have_count(0)
     (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
     assert edit.kind == "place"
     assert edit.points > 0
 
 
-def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
-    page = seen.page
-    show_tab(page, "Path")
+def draw(seen: Open) -> None:
+    """Two keyframes, half a second and five pictures."""
+    show_tab(seen.page, "Path")
+    seen.press("Clear")
+    seen.say("No keyframes yet.")
     seen.fill("Seconds a leg", "0.5")
     seen.fill("Pictures a second", "8")
-    press(page, "Add keyframe")
+    seen.press("Add keyframe")
     seen.say("1 keyframe, 1 pictures")
     seen.move(np.array([0.2, 0.0, 0.3]))
-    press(page, "Add keyframe")
+    seen.press("Add keyframe")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
+
+
+def test_a_path_is_drawn_and_its_keyframes_are_timed_widened_and_moved(seen: Open):
+    draw(seen)
     seen.fill("Seconds to the next", "1")
     seen.say("2 keyframes, 9 pictures, 1.1 s.")
     seen.fill("It sees", "40")
@@ -264,32 +271,45 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
     wait_until(lambda: path.drawn().keys[0].fov == pytest.approx(np.deg2rad(40)), what="what it sees")
     assert path.drawn().keys[1].fov != pytest.approx(np.deg2rad(40))
     seen.fill("Which", "2")
-    press(page, "Take my view")
+    seen.move(np.array([0.1, 0.0, 0.0]))
+    before = path.drawn().keys[1].position
+    seen.press("Take my view")
+    wait_until(
+        lambda: np.allclose(path.drawn().keys[1].position - before, [0.1, 0.0, 0.0], atol=1e-3),
+        what="the keyframe where the view is",
+    )
     seen.fill("Which", "1")
     seen.fill("Seconds a leg", "0.4")
     seen.fill("Seconds a leg", "0.5")
     seen.say("2 keyframes, 5 pictures, 0.6 s.")
-    (visitor,) = seen.viewer._stage.visitors.values()
+
+
+def test_a_path_is_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
+    page = seen.page
+    draw(seen)
+    _, visitor = seen.here()
     flights = visitor._flight
-    press(page, "Play")
+    seen.press("Play")
     wait_until(lambda: visitor._flight > flights, what="the flight")
     with page.expect_download() as saved:
-        press(page, "Save")
+        seen.press("Save")
     file = tmp_path / "path.json"
     saved.value.save_as(file)
     assert len(json.loads(file.read_text())["frames"]) == 5
     seen.move(50.0 * seen.viewer._stage.scale * np.array([0.0, 0.0, 1.0]))
-    press(page, "Add keyframe")
+    seen.press("Add keyframe")
+    seen.say("3 keyframes")
     seen.say("Clearance is broken")
-    press(page, "Use preset")
-    press(page, "Clear")
+    seen.press("Use preset")
+    seen.say("9 keyframes")
+    seen.press("Clear")
     seen.say("No keyframes yet.")
     page.locator("input[type=file]").last.set_input_files(file)
     seen.say("5 keyframes")
-    press(page, "Render video")
+    seen.press("Render video")
     seen.say("The video is ready")
     with page.expect_download() as filmed:
-        press(page, "Download video")
+        seen.press("Download video")
     video = tmp_path / "film.mp4"
     filmed.value.save_as(video)
     with av.open(str(video)) as container:
@@ -298,12 +318,17 @@ def test_a_path_is_drawn_played_saved_loaded_and_filmed(seen: Open, tmp_path: Pa
 
 def test_growing_follows_the_path_that_is_drawn(seen: Open):
     page, before = seen.page, len(seen.world.frame_ids())
+    show_tab(page, "Path")
+    seen.press("Clear")
+    seen.say("No keyframes yet.")
     seen.fill("Pictures a second", "1")
-    seen.say("5 keyframes, 5 pictures")
+    seen.fill("Seconds a leg", "1")
+    seen.press("Use preset")
+    seen.say("9 keyframes, 9 pictures")
     show_tab(page, "Grow")
-    press(page, "Along the path")
-    seen.say("Added 5 frames.")
-    seen.frames(before + 5)
+    seen.press("Along the path")
+    seen.say("Added 9 frames.")
+    seen.frames(before + 9)
 
 
 def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
@@ -313,7 +338,7 @@ def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):
     for ending in WRITERS:
         file = tmp_path / f"world{ending}"
         with page.expect_download() as sent:
-            press(page, f"Download {ending}")
+            seen.press(f"Download {ending}")
         assert sent.value.suggested_filename == file.name
         sent.value.save_as(file)
         assert len(read_splats(file)) == 500
@@ -325,7 +350,7 @@ def test_the_world_is_shared_as_one_page(seen: Open, tmp_path: Path):
     show_tab(page, "Export")
     seen.fill("At most", "400")
     with page.expect_download() as sent:
-        press(page, "Share as one HTML file")
+        seen.press("Share as one HTML file")
     assert sent.value.suggested_filename == "world.html"
     sent.value.save_as(tmp_path / "world.html")
     seen.say("world.html: 400 splats")
@@ -336,13 +361,13 @@ def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
     page = seen.page
     show_tab(page, "Export")
     seen.fill("Faces at most", "3")
-    press(page, "Download mesh .obj")
+    seen.press("Download mesh .obj")
     seen.say("A mesh is left with 4 faces or more, got 3.")
     for ending, most in ((".glb", 0), (".obj", 300)):
         seen.fill("Faces at most", str(most))
         file = tmp_path / f"mesh{ending}"
         with page.expect_download() as sent:
-            press(page, f"Download mesh {ending}")
+            seen.press(f"Download mesh {ending}")
         assert sent.value.suggested_filename == file.name
         sent.value.save_as(file)
         (mesh,) = trimesh.load_scene(file, process=False).geometry.values()
@@ -353,24 +378,28 @@ def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
 def test_a_mesh_is_shown_until_the_world_changes(seen: Open):
     page, layers, before = seen.page, seen.viewer._stage.layers, len(seen.world.frame_ids())
     show_tab(page, "Look")
+    client, _ = seen.fly_to_the_first()
+    rest(client)
+    full = settled(page)
     page.get_by_role("checkbox", name="Splats").press("Space")
     wait_until(lambda: layers._shown == set(), what="no splats")
-    empty = picture(page)
-    press(page, "Show mesh")
+    wait_until(lambda: np.abs(picture(page) - full).mean() > 0.01, what="the splats are drawn still")
+    empty = settled(page)
+    seen.press("Show mesh")
     expect(page.get_by_text(re.compile(r"^[\d,]+ of [\d,]+ faces\."))).not_to_have_count(0)
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while np.abs(picture(page) - empty).mean() < 0.01:
         assert time.monotonic() < deadline, "no mesh is drawn"
         page.wait_for_timeout(500)
-    press(page, "Hide mesh")
+    seen.press("Hide mesh")
     wait_until(lambda: layers._mesh is None, what="hidden")
-    press(page, "Show mesh")
+    seen.press("Show mesh")
     expect(page.get_by_role("button", name="Hide mesh")).to_be_attached()
     show_tab(page, "World")
     seen.fill("Chunks", "1")
-    press(page, "Undo")
+    seen.press("Undo")
     wait_until(lambda: layers._mesh is None, what="gone")
-    press(page, "Redo")
+    seen.press("Redo")
     seen.frames(before)
     show_tab(page, "Look")
     seen.say("The world has changed, so its mesh is gone")
@@ -381,24 +410,21 @@ def test_a_mesh_is_shown_until_the_world_changes(seen: Open):
 def test_colours_quality_and_background_can_be_chosen(seen: Open):
     page, layers = seen.page, seen.viewer._stage.layers
     show_tab(page, "Look")
-    choose(page, "Show", "What is imagined")
+    seen.choose("Show", "What is imagined")
     wait_until(lambda: layers._paint == "What is imagined", what="the paint")
     night = picture(page).mean()
-    choose(page, "Background", "Day")
+    seen.choose("Background", "Day")
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while picture(page).mean() < night + 0.2:
         assert time.monotonic() < deadline, "it never becomes day"
         page.wait_for_timeout(500)
-    choose(page, "Quality", "Preview")
+    seen.choose("Quality", "Preview")
     wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")
 
 
 def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     page, stage = seen.page, seen.viewer._stage
-    (visitor,) = stage.visitors.values()
-    (client,) = seen.viewer._server.get_clients().values()
-    visitor.fly_to(0)
-    seen.rest()
+    client, visitor = seen.fly_to_the_first()
     start = visitor.pose().position
     beyond = start + 50.0 * stage.scale * visitor.pose().rotation[:, 2]
     held = stage.walls.held(start, beyond)
@@ -406,36 +432,31 @@ def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     page.get_by_role("checkbox", name="Stay inside").press("Space")
     wait_until(lambda: visitor._walker._inside.value, what="the choice")
     client.camera.position = beyond
-    wait_until(lambda: np.abs(visitor.pose().position - held).max() < 1e-3, what="held back")
+    wait_until(lambda: np.allclose(asked(client).position, held, atol=1e-3), what="held back")
     page.get_by_role("checkbox", name="Stay inside").press("Space")
     wait_until(lambda: not visitor._walker._inside.value, what="the choice")
     client.camera.position = beyond
-    wait_until(lambda: np.abs(client.camera.position - beyond).max() < 1e-3, what="let through")
-    seen.rest()
+    wait_for_place(client, beyond)
     np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
 
 
 def test_a_head_turns_where_it_is(seen: Open):
     page, stage = seen.page, seen.viewer._stage
-    (visitor,) = stage.visitors.values()
-    (client,) = seen.viewer._server.get_clients().values()
-    visitor.fly_to(0)
-    seen.rest()
+    client, visitor = seen.fly_to_the_first()
+
+    def ahead() -> float:
+        said = asked(client)
+        return float(np.linalg.norm(np.subtract(said.look_at, said.position)))
+
     page.get_by_role("checkbox", name="Turn my head").press("Space")
-    wait_until(lambda: visitor._walker._head.value, what="the choice")
-    seen.rest()
+    wait_until(lambda: ahead() == pytest.approx(EYE * stage.scale, rel=1e-2), what="eyes that turn")
     before = visitor.pose()
     page.mouse.move(120, 200)
     page.mouse.down()
     page.mouse.move(60, 200, steps=5)
     page.mouse.up()
     wait_until(lambda: visitor.pose().rotation[:, 2] @ before.rotation[:, 2] < 0.99, what="a turn")
-    seen.rest()
+    rest(client)
     assert np.linalg.norm(visitor.pose().position - before.position) < 0.05 * stage.scale
     page.get_by_role("checkbox", name="Turn my head").press("Space")
-    wait_until(lambda: not visitor._walker._head.value, what="the choice")
-
-    def ahead() -> float:
-        return float(np.linalg.norm(client.camera.look_at - client.camera.position))
-
     wait_until(lambda: ahead() == pytest.approx(stage.scale, rel=1e-3), what="what is seen")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -56,6 +58,45 @@ def forked(*arguments: object, obeys_permissions: bool = False) -> Done:
         out.seek(0)
         err.seek(0)
         return Done(args=arguments, returncode=status, stdout=out.read(), stderr=err.read())
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator[Running]:
+    """One verb in a child of this process that goes on beside it, and listens to Ctrl-C as in a shell."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _child(arguments, obeys_permissions=False, streams=(out.fileno(), err.fileno()))
+        verb = Running(child, err)
+        try:
+            yield verb
+        finally:
+            if not verb.is_over():
+                verb.signalled(signal.SIGKILL)
+
+
+class Running:
+    """A verb that is under way."""
+
+    def __init__(self, child: int, err: IO[str]) -> None:
+        self._child, self._err = child, err
+        self._status: int | None = None
+
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        if self._status is None:
+            child, status = os.waitpid(self._child, os.WNOHANG)
+            self._status = os.waitstatus_to_exitcode(status) if child else None
+        return self._status is not None
+
+    def signalled(self, number: signal.Signals) -> tuple[int, str]:
+        """Its status and last words after a signal."""
+        assert not self.is_over(), "it ended before the signal"
+        os.kill(self._child, number)
+        self._status = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
+        self._err.seek(0)
+        return self._status, self._err.read()
 
 
 def _child(arguments: tuple[object, ...], *, obeys_permissions: bool, streams: tuple[int, int]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
+from viser import ClientHandle
+from viser._messages import ViewerCameraMessage
+
+from viewer import Viewer
 
 WIDTH, HEIGHT = 480, 320
 
@@ -46,27 +48,19 @@ def chromium(bundled: str) -> str:
     pytest.skip(missing)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def enter(page: Page, url: str, *, frames: int) -> None:
     """Open a viewer of a world with so many frames, and put away the note on software rendering."""
     page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
     expect(page.get_by_text(f"Frames: {frames}", exact=True)).to_be_visible()
-    # The note is as tall as the fonts here make it, so it goes before anybody compares pictures.
+    put_away_note(page)
+
+
+def put_away_note(page: Page) -> None:
+    """Close the note on software rendering: it is as tall as the fonts here make it, and in all pictures."""
     note = page.get_by_role("alert").filter(has_text="Software WebGL")
     note.get_by_role("button").click(force=True)
     expect(note).to_have_count(0)
-
-
-def click(page: Page, name: str) -> None:
-    """Forced: the page redraws too slowly here for playwright to call a button stable."""
-    page.get_by_role("button", name=name, exact=True).click(force=True)
 
 
 def press(page: Page, name: str) -> None:
@@ -76,7 +70,100 @@ def press(page: Page, name: str) -> None:
 
 def show_tab(page: Page, name: str) -> None:
     """Bring one of the tabs to the front."""
-    page.get_by_role("tab", name=name, exact=True).press("Enter")
+    tab = page.get_by_role("tab", name=name, exact=True)
+    tab.press("Enter")
+    expect(tab).to_have_attribute("aria-selected", "true")
+
+
+def beside(page: Page, label: str) -> Locator:
+    """The fields beside a label; some do not say which label is theirs."""
+    return page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//input][1]//input")
+
+
+def fill(page: Page, viewer: Viewer, label: str, *texts: str) -> None:
+    """Write into a field, or into the several of a vector, and wait until the viewer has read it.
+
+    A browser says what was typed a moment later, maybe after the click that follows.
+    """
+    for i, text in enumerate(texts):
+        beside(page, label).nth(i).fill(text, force=True)
+        page.keyboard.press("Tab")
+    wait_until(lambda: texts in written(viewer, label), what=f"{label}: {texts}")
+
+
+def choose(page: Page, viewer: Viewer, label: str, option: str) -> None:
+    """Pick from a list, and wait until the viewer has read it."""
+    beside(page, label).first.click(force=True)
+    page.get_by_role("option", name=option, exact=True).click(force=True)
+    wait_until(lambda: (option,) in written(viewer, label), what=f"{label}: {option}")
+
+
+def written(viewer: Viewer, label: str) -> list[tuple[str, ...]]:
+    """What the viewer has read from the fields with this label."""
+    handles = viewer._server.gui._gui_input_handle_from_uuid.values()
+    values = [handle.value for handle in handles if getattr(handle, "label", None) == label]
+    several = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [tuple(f"{x:g}" if isinstance(x, int | float) else x for x in value) for value in several]
+
+
+NUDGE = 1e-3
+"""Radians by which a browser's field of view is changed to make it speak."""
+
+
+def asked(client: ClientHandle) -> ViewerCameraMessage:
+    """What a browser itself says of its camera, after all that it was told before.
+
+    What the viewer asks for counts here at once, and what a browser says on its way arrives late; one that
+    stands still says nothing. So its field of view is changed and changed back, and it must say that it was.
+    """
+    said: list[ViewerCameraMessage] = []
+
+    def hear(_client_id: int, message: ViewerCameraMessage) -> None:
+        said.append(message)
+
+    client._websock_connection.register_handler(ViewerCameraMessage, hear)
+    fov = client.camera.fov
+    for wanted in (fov + NUDGE, fov):
+
+        def is_told(wanted: float = wanted) -> bool:
+            client.camera.fov = wanted  # again, should a word that was late have undone it
+            return bool(said) and abs(said[-1].fov - wanted) < 0.1 * NUDGE
+
+        wait_until(is_told, what="a word")
+    client._websock_connection.unregister_handler(ViewerCameraMessage, hear)
+    return said[-1]
+
+
+def wait_for_place(client: ClientHandle, place: np.ndarray) -> None:
+    """Wait until a browser itself says that it is there."""
+    wait_until(lambda: np.allclose(asked(client).position, place, atol=1e-4), what=f"a browser at {place}")
+
+
+def rest(client: ClientHandle) -> None:
+    """Wait until a browser stands still."""
+    before = asked(client)
+
+    def is_still() -> bool:
+        nonlocal before
+        time.sleep(0.3)
+        last, before = before, asked(client)
+        return np.allclose(last.position, before.position) and np.allclose(last.look_at, before.look_at)
+
+    wait_until(is_still, what="rest")
+
+
+def settled(page: Page) -> np.ndarray:
+    """The whole window once it shows the same twice, in [0, 1]."""
+    last = picture(page)
+
+    def is_same() -> bool:
+        nonlocal last
+        page.wait_for_timeout(300)
+        before, last = last, picture(page)
+        return np.abs(last - before).mean() < 1e-3
+
+    wait_until(is_same, what="the window shows something else all the time")
+    return last
 
 
 def picture(page: Page) -> np.ndarray:

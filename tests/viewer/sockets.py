@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import msgspec
@@ -9,6 +11,8 @@ import viser
 import zstandard
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+PATIENCE_S = 60.0
 
 CAMERA = {
     "type": "ViewerCameraMessage",
@@ -38,6 +42,14 @@ def visiting(url: str) -> ClientConnection:
     )
     socket.send(msgspec.msgpack.encode(CAMERA))
     return socket
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds on this side."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def read_until(socket: ClientConnection, words: bytes, *, timeout_s: float) -> int:

@@ -13,9 +13,9 @@ from viewer import Abilities, GrowFn, Scene, Viewer
 UP = torch.tensor([0.0, -1.0, 0.0])
 
 
-def opened(port: int, *, grow: GrowFn | None = None) -> Viewer:
+def opened(*, grow: GrowFn | None = None) -> Viewer:
     scene = scene_of(cast(look(2, width=32, height=24)))
-    return Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=port)
+    return Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=0)
 
 
 def test_the_room_grow_is_a_grow_fn():
@@ -23,8 +23,8 @@ def test_the_room_grow_is_a_grow_fn():
 
 
 @pytest.mark.parametrize("grow", [None, RoomGrow()], ids=["growing off", "growing on"])
-def test_it_serves_a_page_on_this_machine_only(free_port: int, grow: GrowFn | None):
-    viewer = opened(free_port, grow=grow)
+def test_it_serves_a_page_on_this_machine_only(grow: GrowFn | None):
+    viewer = opened(grow=grow)
     try:
         assert viewer.url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(viewer.url, timeout=10) as page:
@@ -34,8 +34,8 @@ def test_it_serves_a_page_on_this_machine_only(free_port: int, grow: GrowFn | No
         viewer.close()
 
 
-def test_run_ends_when_the_viewer_is_closed(free_port: int):
-    viewer = opened(free_port)
+def test_run_ends_when_the_viewer_is_closed():
+    viewer = opened()
     serving = threading.Thread(target=viewer.run)
     serving.start()
     assert serving.is_alive()
@@ -44,11 +44,11 @@ def test_run_ends_when_the_viewer_is_closed(free_port: int):
     assert not serving.is_alive()
 
 
-def test_fitted_splats_take_the_place_of_points(free_port: int):
+def test_fitted_splats_take_the_place_of_points():
     frames = cast(look(1, width=32, height=24))
     fitted = gaussians_from_points(points_of(frames))[:100]
     scene = Scene(frames=frames, points=points_of(frames), splats=fitted)
-    viewer = Viewer(scene, up=UP, scale=2.0, port=free_port)
+    viewer = Viewer(scene, up=UP, scale=2.0, port=0)
     try:
         assert viewer._stage.layers.splat_count == 100
     finally:

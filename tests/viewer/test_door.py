@@ -18,9 +18,9 @@ TOKEN = "open-sesame_42"
 
 
 @pytest.fixture(scope="module")
-def viewer(free_port: int) -> Iterator[Viewer]:
+def viewer() -> Iterator[Viewer]:
     scene = scene_of(cast(look(1, width=32, height=24)))
-    viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=free_port, token=TOKEN)
+    viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=0, token=TOKEN)
     yield viewer
     viewer.close()
 
@@ -112,7 +112,7 @@ def test_viser_itself_listens_on_this_machine_only(viewer: Viewer):
 
 
 def test_a_closed_door_lets_go_of_its_port():
-    standing = Door(host="127.0.0.1", port=18_080, inner_port=1, token=TOKEN)
+    standing = Door(host="127.0.0.1", port=0, inner_port=1, token=TOKEN)
     with socket.create_connection(("127.0.0.1", standing.port), timeout=10):
         began = time.monotonic()
         standing.close()
@@ -122,7 +122,7 @@ def test_a_closed_door_lets_go_of_its_port():
 
 
 def test_who_comes_while_the_door_closes_is_let_go_too():
-    standing = Door(host="127.0.0.1", port=18_080, inner_port=1, token=TOKEN)
+    standing = Door(host="127.0.0.1", port=0, inner_port=1, token=TOKEN)
     standing._loop.call_soon_threadsafe(time.sleep, 0.5)  # in which the visitor knocks and the door is closed
     with socket.create_connection(("127.0.0.1", standing.port), timeout=10) as visitor:
         standing.close()

@@ -15,8 +15,8 @@ from viewer.pictures import Shot, shots_from_frames
 
 
 @pytest.fixture(scope="module")
-def server(free_port: int) -> Iterator[viser.ViserServer]:
-    server = viser.ViserServer(host="127.0.0.1", port=free_port, verbose=False)
+def server() -> Iterator[viser.ViserServer]:
+    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
     yield server
     server.stop()
 

@@ -18,8 +18,8 @@ from viewer.uploads import MOST_AT_ONCE, MOST_BYTES, bound_uploads, check_self_c
 
 
 @pytest.fixture(scope="module")
-def server(free_port: int) -> Iterator[viser.ViserServer]:
-    server = viser.ViserServer(host="127.0.0.1", port=free_port, verbose=False)
+def server() -> Iterator[viser.ViserServer]:
+    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
     bound_uploads(server)
     yield server
     server.stop()

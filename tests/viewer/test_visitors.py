@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
 from tests.viewer.box_room import cast, look, scene_of
-from tests.viewer.sockets import read_until, visiting
+from tests.viewer.sockets import PATIENCE_S, read_until, visiting, wait_until
 from viewer import Viewer
 from viewer.clouds import Cloud
 from viewer.live import Chunk
 from viewer.visitor import Visitor
 from viewer.world_panel import memory_bytes
-
-PATIENCE_S = 60.0
 
 MOST_GROWN = 12 * 2**20
 """Bytes: the visitors are threads of this process too, and leave the allocator 6 MiB in pieces."""
@@ -28,9 +26,9 @@ CHUNKS, SPLATS = 40, 20_000
 
 
 @pytest.fixture
-def viewer(free_port: int) -> Iterator[Viewer]:
+def viewer() -> Iterator[Viewer]:
     scene = scene_of(cast(look(1)))
-    viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=free_port)
+    viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=0)
     yield viewer
     viewer.close()
 
@@ -46,13 +44,6 @@ def chunk(viewer: Viewer, seed: int) -> Chunk:
         confidence=np.ones(SPLATS, dtype=np.float32),
     )
     return Chunk(shots=viewer._stage.shots[:1], cloud=cloud)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def come_and_go(viewer: Viewer, times: int) -> None:
