@@ -98,8 +98,8 @@ def in_room() -> Setting:
     return Setting(start=look(1), scale=2.0, frames=look(3), ids=(4, 5, 9))
 
 
-@pytest.mark.parametrize(("seconds", "apart"), [(1, 0.005), (30, 0.02)], ids=["a key in 2 views", "a key in 8"])
-def test_a_tour_is_drawn_as_it_is_flown(tmp_path: Path, seconds: float, apart: float):
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_tour_is_drawn_as_it_is_flown(tmp_path: Path, seconds: float):
     tour = (
         Tour(fps=60, ease=Ease(start=0.4, end=0.4))
         .then("arc", degrees=50, length=0.5, seconds=seconds)
@@ -113,8 +113,8 @@ def test_a_tour_is_drawn_as_it_is_flown(tmp_path: Path, seconds: float, apart: f
     assert cameras is not None
     assert len(drawn.keys) == min(len(flown), MOST_KEYS)
     assert len(cameras) == len(flown) == (seconds + 5) * 24
-    np.testing.assert_allclose(cameras.origins, flown.origins, atol=apart)
-    np.testing.assert_allclose(cameras.c2w[:, :3, 2], flown.c2w[:, :3, 2], atol=apart)
+    np.testing.assert_allclose(cameras.origins, flown.origins, atol=0.02)  # a hundredth of a scene length
+    np.testing.assert_allclose(cameras.c2w[:, :3, 2], flown.c2w[:, :3, 2], atol=0.02)  # and about a degree
     assert drawn.keys[-1].fov < 0.6 * drawn.keys[0].fov
 
 
