@@ -6,7 +6,6 @@ refused: nothing in a world leads out of it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from memory._blobs import FRAMES_FOLDER
 from memory._files import sync_folder
 from memory._records import WorldError
 from memory._surfaces import EDITS_FOLDER
+from memory.locks import taken
 
 LOCK = "world.lock"
 """Held by the writer for as long as it lives; the system releases it however the writer ends."""
@@ -52,7 +52,11 @@ def _check_kind(file: Path, is_kind: Callable[[int], bool], kind: str) -> None:
 
 
 def locked(folder: Path) -> int:
-    """Become the one writer; the handle is closed to stop being it."""
+    """Become the one writer; the handle is closed to stop being it.
+
+    Raises:
+        WorldError: if another process is, or nobody can be: no rights, or no locks.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         handle = os.open(folder / LOCK, flags, 0o666)
@@ -61,10 +65,13 @@ def locked(folder: Path) -> int:
             f"{folder} cannot be written ({error.strerror}); check its permissions, or open it for reading"
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_mine = os.path.samestat(os.fstat(handle), os.stat(folder / LOCK))
-    except OSError:
-        is_mine = False
+        is_mine = taken(handle, folder / LOCK)
+    except OSError as error:
+        os.close(handle)
+        raise WorldError(
+            f"{folder} cannot be locked ({error.strerror}), so two processes could grow it at once; "
+            "move it to another disk, or open it for reading"
+        ) from error
     if not is_mine:
         os.close(handle)
         raise WorldError(

@@ -230,9 +230,18 @@ def coloured_depth(
 ) -> Float[Tensor, "n h w 3"]:
     """Inverse depth as colour, near red and far blue, from ``span[0]`` to ``span[1]``; unknown is black."""
     near = torch.where(valid, 1.0 / torch.where(valid, depth, 1.0), 0.0)
-    t = ((near - span[0]) / max(span[1] - span[0], 1e-12)).clamp(0.0, 1.0)
+    return torch.where(valid, turbo((near - span[0]) / max(span[1] - span[0], 1e-12)), 0.0)
+
+
+def turbo(shares: Float[Tensor, "*n 1"]) -> Float[Tensor, "*n 3"]:
+    """The turbo colour map, from blue at 0 or less over green to red at 1 or more.
+
+    It goes through more hues than maps whose lightness only rises, so that steps far away can be told apart,
+    where inverse depths lie close together.
+    """
+    t = shares.clamp(0.0, 1.0)
     powers = torch.cat([t**power for power in range(len(TURBO))], dim=-1)
-    return torch.where(valid, (powers @ torch.tensor(TURBO)).clamp(0.0, 1.0), 0.0)
+    return (powers @ torch.tensor(TURBO).to(powers)).clamp(0.0, 1.0)
 
 
 def coloured_normals(normals: Float[Tensor, "n h w 3"]) -> Float[Tensor, "n h w 3"]:

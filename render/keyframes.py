@@ -14,7 +14,10 @@ from kornia.geometry.conversions import quaternion_to_rotation_matrix, rotation_
 from torch import Tensor
 
 from render._poses import check_count, poses_of
-from render.cameras import Cameras
+from render.cameras import Cameras, concatenated
+
+BLOCK = 4096
+"""Cameras that are computed at once."""
 
 SMALL_ANGLE = 1e-6
 """Radians below which a turn is a straight line."""
@@ -51,10 +54,19 @@ def timed(cameras: Cameras, steps: Sequence[int]) -> Cameras:
 
 
 def _passing(cameras: Cameras, before: Int[Tensor, " n"], share: Float64[Tensor, " n"]) -> Cameras:
-    """Cameras a share of the way from each keyframe to the next."""
+    """Cameras a share of the way from each keyframe to the next, computed a block at a time.
+
+    A camera alone decides its numbers, so blocks change no bit, and what is between takes little memory.
+    """
     check_count(len(before))
     if not len(cameras):
         raise ValueError("a path needs at least one camera to pass through, got none")
+    blocks = zip(before.split(BLOCK), share.split(BLOCK), strict=True)
+    return concatenated([_passed(cameras, *block) for block in blocks])
+
+
+def _passed(cameras: Cameras, before: Int[Tensor, " n"], share: Float64[Tensor, " n"]) -> Cameras:
+    """One block of them."""
     keys, on_key = cameras.to("cpu"), (share == 0)[:, None, None]
     after, share = (before + 1).clamp(max=len(cameras) - 1), share[:, None]
     rotations = _slerp(keys.c2w[before, :3, :3].double(), keys.c2w[after, :3, :3].double(), share)

@@ -6,6 +6,7 @@ number is checked, what is not known is refused, and errors name the segment, co
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -19,7 +20,20 @@ from render.json_files import is_number, read_json
 from render.moves import MOVES, Move
 from render.splines import ROUND, Shape
 from render.timing import STEADY, Ease
-from render.tours import FPS, MAX_KEYS, MAX_SEGMENTS, SPEED, Curve, Key, Pace, Place, Segment, Target, Tour
+from render.tours import (
+    FPS,
+    MAX_KEYS,
+    MAX_SEGMENTS,
+    SPEED,
+    Curve,
+    Key,
+    Pace,
+    Place,
+    Segment,
+    Setting,
+    Target,
+    Tour,
+)
 
 FORMAT, VERSION = "worldgen-tour", 1
 
@@ -33,6 +47,32 @@ KEY_KEYS = ("frame", "c2w", "place", "look_at")
 def is_tour(data: object) -> bool:
     """Whether a JSON file means to be a tour."""
     return isinstance(data, dict) and data.get("format") == FORMAT
+
+
+def is_tour_file(path: Path) -> bool:
+    """Whether a file means to be a tour; what cannot be read is left to the readers of camera paths."""
+    try:
+        return is_tour(read_json(path))
+    except ValueError:
+        return False
+
+
+def flown_tour(path: Path, setting: Setting, *, fps: float | None = None) -> Cameras:
+    """The cameras of the tour in a file, one a picture; see :meth:`render.tours.Tour.cameras`.
+
+    Args:
+        path: the file, whoever wrote it.
+        setting: where the tour is flown.
+        fps: pictures a second, in place of those that the file says.
+
+    Raises:
+        ValueError: one sentence about the first thing that is wrong with the file, or cannot be flown there.
+    """
+    tour = load_tour(path)
+    try:
+        return dataclasses.replace(tour, fps=tour.fps if fps is None else fps).cameras(setting)
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be flown here: {error}") from None
 
 
 def load_tour(path: Path) -> Tour:

@@ -21,6 +21,7 @@ from reconstruct.surface import Surface
 from render.cameras import Cameras
 from render.frames import Frames
 from render.gaussians import Gaussians
+from render.tours import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,8 @@ class History:
 class Abilities:
     """What can be done with a world besides looking at it; ``None`` is off.
 
-    Only one of them runs at a time, but for ``splats`` and ``mesh``, which may be asked for at any time.
+    Only one of them runs at a time, but for ``setting``, ``splats`` and ``mesh``, which may be asked for at
+    any time.
     """
 
     grow: GrowFn | None = None
@@ -134,6 +136,9 @@ class Abilities:
 
     replay: Callable[[], str] | None = None
     """Imagines the newest frame again, and says whether it came out the same bit for bit; changes nothing."""
+
+    setting: Callable[[], Setting] | None = None
+    """Where tours are flown: the world of now, from its first view."""
 
     splats: Callable[[], Gaussians] | None = None
     """The splats of now, for films and exports."""

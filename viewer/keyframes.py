@@ -6,13 +6,20 @@ Room: viewer; the path panel holds one. Knows no widgets.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
+from reconstruct.formats.nerfstudio_path import load_camera_path
 from render.cameras import Cameras
 from render.cameras import concatenated as concatenated_cameras
 from render.keyframes import timed
+from render.tour_files import flown_tour, is_tour_file
+from render.tours import Setting
 from viewer.conventions import ViserPose, camera_from_pose, poses_from_cameras
 
 MOST_KEYS = 100
@@ -87,8 +94,29 @@ class Drawn:
         return dataclasses.replace(self, keys=(*self.keys[:number], pose, *self.keys[number + 1 :]))
 
 
+def read_drawn(file: Path, *, fps: float, leg_s: float, setting: Callable[[], Setting] | None) -> Drawn:
+    """The path that somebody's file holds, through an even choice of at most ``MOST_KEYS`` of its views.
+
+    A tour is flown at ``fps`` pictures a second and keeps its times; the legs of a camera path, which says
+    nothing of them, all take ``leg_s`` seconds.
+
+    Raises:
+        ValueError: one sentence about what is wrong with the file, or with flying it here.
+    """
+    if not is_tour_file(file):
+        return Drawn(fps=fps).through(keys_of(load_camera_path(file)), leg_s=leg_s)
+    if setting is None:
+        raise ValueError(f"{file.name} is a tour, and there is no world here to fly it in")
+    cameras = flown_tour(file, setting(), fps=fps)
+    legs_s = (_rows_of_keys(len(cameras)).diff() / fps).tolist()
+    return Drawn(keys=keys_of(cameras), legs_s=tuple(legs_s), fps=fps)
+
+
 def keys_of(cameras: Cameras) -> tuple[ViserPose, ...]:
     """An even choice of at most ``MOST_KEYS`` views, the first and the last among them."""
-    count = min(len(cameras), MOST_KEYS)
-    rows = torch.linspace(0, len(cameras) - 1, count, dtype=torch.float64).round().long()
-    return tuple(poses_from_cameras(cameras[rows]))
+    return tuple(poses_from_cameras(cameras[_rows_of_keys(len(cameras))]))
+
+
+def _rows_of_keys(count: int) -> Int64[Tensor, " k"]:
+    rows = torch.linspace(0, count - 1, min(count, MOST_KEYS), dtype=torch.float64)
+    return rows.round().long()

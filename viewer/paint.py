@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
+from memory.pictures import turbo
 from viewer.clouds import Cloud
-from viewer.pictures import DEPTH_COLOURS
 
 Paint = Literal["Colours", "Nearness", "Confidence", "Normals", "What is imagined"]
 PAINTS: tuple[Paint, ...] = get_args(Paint)
@@ -35,13 +36,13 @@ def painted(
         cloud: whose.
         paint: what they shall say.
         place: where nearness is measured from, world units.
-        scale: a typical distance; at it, nearness is half way.
+        scale: a typical distance, world units; at it nearness is half way, and green.
     """
     if paint == "Nearness":
         distance = np.linalg.norm(cloud.centers - place, axis=1)
-        return _ramp(scale / (scale + distance), DEPTH_COLOURS)
+        return _bytes(255.0 * turbo(torch.from_numpy(scale / (scale + distance))[:, None]).numpy())
     if paint == "Confidence":
-        return _ramp(cloud.confidence, (DOUBT, TRUST))
+        return _bytes(np.outer(1.0 - cloud.confidence, DOUBT) + np.outer(cloud.confidence, TRUST))
     if paint == "Normals":
         return _bytes(127.5 * (cloud.normals + 1.0))
     if paint == "What is imagined":
@@ -49,14 +50,6 @@ def painted(
         light = cloud.rgbs.mean(axis=1, keepdims=True) / 255.0
         return _bytes(kind * (1.0 - SHADE + SHADE * light))
     return cloud.rgbs
-
-
-def _ramp(
-    share: Float[np.ndarray, " g"], knots: tuple[tuple[int, int, int], ...]
-) -> UInt8[np.ndarray, "g 3"]:
-    """Colours between the knots, of which the first stands for 0 and the last for 1."""
-    places = np.linspace(0.0, 1.0, len(knots))
-    return _bytes(np.stack([np.interp(share, places, np.array(knots)[:, i]) for i in range(3)], axis=1))
 
 
 def _bytes(colours: Float[np.ndarray, "g 3"]) -> UInt8[np.ndarray, "g 3"]:

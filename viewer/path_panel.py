@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import viser
-from viser import GuiUploadButtonHandle
+from viser import GuiUploadButtonHandle, UploadedFile
 
-from reconstruct.formats.nerfstudio_path import load_camera_path, save_nerfstudio_path
+from reconstruct.formats.nerfstudio_path import save_nerfstudio_path
 from render.cameras import Cameras
 from render.path_files import save_path
 from render.paths import PRESETS, path_named
@@ -24,7 +24,7 @@ from viewer.asks import Abilities
 from viewer.conventions import ViserPose, poses_from_cameras
 from viewer.film_panel import FilmPanel
 from viewer.key_panel import FOV_LIMITS_DEG, LEG_LIMITS_S, KeyPanel
-from viewer.keyframes import Drawn, keys_of
+from viewer.keyframes import Drawn, read_drawn
 from viewer.live import one_sentence
 from viewer.stage import Stage
 from viewer.uploads import kept
@@ -45,7 +45,7 @@ class PathPanel:
     """The one path that is being drawn."""
 
     def __init__(self, stage: Stage, abilities: Abilities) -> None:
-        self._stage, self._drawn = stage, Drawn()
+        self._stage, self._setting, self._drawn = stage, abilities.setting, Drawn()
         self._gizmos: list[viser.TransformControlsHandle] = []
         self._lock = threading.RLock()
         self._folder = tempfile.TemporaryDirectory(prefix="worldgen-path-")
@@ -76,7 +76,9 @@ class PathPanel:
         gui.add_button("Play", color="gray", hint="Fly along it.").on_click(self._play)
         self._kind = gui.add_dropdown("File", ["worldgen", "nerfstudio"], hint="What Save writes.")
         gui.add_button("Save", color="gray", hint="One camera a picture, as JSON.").on_click(self._save)
-        load = gui.add_upload_button("Load", color="gray", mime_type=".json", hint="Either kind of file.")
+        load = gui.add_upload_button(
+            "Load", color="gray", mime_type=".json", hint="Either kind of file, or a tour."
+        )
         load.on_upload(self._load)
         self._note = gui.add_markdown("No keyframes yet.")
         self._fov.on_update(self._widen)
@@ -100,6 +102,16 @@ class PathPanel:
         """One camera a picture, at the size of the world's own."""
         width, height = self._stage.size
         return self._drawn.cameras(width=width, height=height)
+
+    def load(self, upload: UploadedFile) -> None:
+        """Draw the path or the tour in a file that a browser sent; the panel says what is wrong with it."""
+        try:
+            file = kept(upload, Path(self._folder.name), endings=(".json",))
+            drawn = read_drawn(file, fps=self._drawn.fps, leg_s=self._leg_s(), setting=self._setting)
+        except ValueError as error:
+            self._note.content = one_sentence(error)
+            return
+        self._change(lambda _: drawn)
 
     def _change(self, change: Callable[[Drawn], Drawn]) -> None:
         """Draw what becomes of the path; changes come one after another, each from what the last one left."""
@@ -171,13 +183,7 @@ class PathPanel:
             event.client.send_file_download(file.name, file.read_bytes(), save_immediately=True)
 
     def _load(self, event: viser.GuiEvent[GuiUploadButtonHandle]) -> None:
-        try:
-            file = kept(event.target.value, Path(self._folder.name), endings=(".json",))
-            keys = keys_of(load_camera_path(file))
-        except ValueError as error:
-            self._note.content = one_sentence(error)
-            return
-        self._change(lambda drawn: drawn.through(keys, leg_s=self._leg_s()))
+        self.load(event.target.value)
 
     def _draw_keys(self) -> None:
         """One gizmo and one camera a keyframe."""

@@ -13,17 +13,12 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from memory.pictures import depth_colours
 from render.frames import Frames
 from viewer.conventions import ViserPose, poses_from_cameras
 
 LONGEST_SIDE = 192
 """Of a kept picture, in pixels."""
-
-DEPTH_COLOURS = ((8, 6, 30), (84, 24, 120), (186, 56, 118), (250, 140, 96), (252, 250, 190))
-"""From the farthest to the nearest."""
-
-UNKNOWN = (44, 46, 51)
-"""Where the depth is not known."""
 
 KNOWN, IMAGINED = (214, 218, 226), (255, 146, 43)
 """What the world knew before a frame was imagined, and what is new in it."""
@@ -41,7 +36,7 @@ class Shot:
     rgb: UInt8[np.ndarray, "h w 3"]
 
     depth: UInt8[np.ndarray, "h w 3"]
-    """Coloured by nearness."""
+    """In the colours of :func:`memory.pictures.depth_colours`, which span this frame."""
 
     nearest: float
     """Smallest known depth, in world units; 0 if none is known."""
@@ -107,19 +102,6 @@ def caption(shot: Shot) -> str:
 
 def _known_colours(known: Bool[Tensor, "1 h w 1"]) -> Float[Tensor, "1 h w 3"]:
     return torch.where(known.cpu(), torch.tensor(KNOWN), torch.tensor(IMAGINED)).float() / 255
-
-
-def depth_colours(frames: Frames) -> Float[Tensor, "n h w 3"]:
-    """Depth as colour: bright is near, in steps of 1 / depth over what the pictures show."""
-    if not bool(frames.valid.any()):
-        return torch.tensor(UNKNOWN).div(255).expand(*frames.depth.shape[:3], 3)
-    nearness = torch.where(frames.valid, 1.0 / frames.depth.clamp(min=1e-12), 0.0)
-    low, high = float(nearness[frames.valid].amin()), float(nearness[frames.valid].amax())
-    share = ((nearness - low) / max(high - low, 1e-12)).clamp(0.0, 1.0)[..., 0].cpu().numpy()
-    knots = np.linspace(0.0, 1.0, len(DEPTH_COLOURS))
-    channels = [np.interp(share, knots, np.array(DEPTH_COLOURS)[:, i]) for i in range(3)]
-    colours = torch.from_numpy(np.stack(channels, axis=-1))
-    return (torch.where(frames.valid.cpu(), colours, torch.tensor(UNKNOWN).double()) / 255).float()
 
 
 def _small(images: Float[Tensor, "1 h w 3"]) -> UInt8[np.ndarray, "hs ws 3"]:

@@ -6,7 +6,6 @@ the same film goes on from it; another film of the same name throws it away.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from memory.locks import taken
 from reconstruct.formats.atomic import check_parent, replacing
 
 PLAN = "plan"
@@ -35,7 +35,8 @@ def draft_of(path: Path, *, plan: str, names: re.Pattern[str]) -> Iterator[Path]
     Nothing is in it but plain files whose names match ``names``.
 
     Raises:
-        ValueError: if somebody else is making this film, or something else has the name of the draft.
+        ValueError: if somebody else is making this film, something else has the name of the draft, or there
+            are no locks there.
         OSError: if the disk refuses; it names ``path``.
     """
     check_parent(path)
@@ -75,17 +76,26 @@ def has_parts(path: Path) -> bool:
 
 
 def _taken(folder: Path, path: Path) -> int:
-    """Become the one who works on a draft, until the handle is closed; the folder is made if need be."""
+    """Become the one who works on a draft, until the handle is closed; the folder is made if need be.
+
+    Raises:
+        ValueError: if somebody else is, nobody can be, or something else has the name of the folder.
+    """
     with suppress(FileExistsError):
         folder.mkdir()
     if not stat.S_ISDIR(folder.lstat().st_mode):
         raise ValueError(f"{folder} should be a folder that an unfinished film left there; move it away")
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_mine = os.path.samestat(os.fstat(handle), os.stat(folder))
-    except OSError:
-        is_mine = False
+        is_mine = taken(handle, folder)
+    except OSError as error:
+        os.close(handle)
+        with suppress(OSError):
+            folder.rmdir()
+        raise ValueError(
+            f"{folder.parent} cannot be locked ({error.strerror}), so two processes could make "
+            f"{path.name} at once; write it to another disk"
+        ) from error
     if not is_mine:
         os.close(handle)
         raise ValueError(f"another process is making {path}; wait until it ends, or name another file")

@@ -98,6 +98,10 @@ class View:
 
     depth: Path | None = None
 
+    def name_in(self, folder: Path) -> str:
+        """Name of the photograph below the folder that it was found in, with slashes on every system."""
+        return self.file.relative_to(folder).as_posix()
+
 
 def is_capture(folder: Path) -> bool:
     """Whether a folder says that it holds posed photographs."""
@@ -133,7 +137,7 @@ def read_capture(folder: Path, *, most: int = 400, longest: int = LONGEST) -> Ca
         frames=frames,
         points=torch.from_numpy(places).float(),
         rgb=torch.from_numpy(rgb).float(),
-        names=tuple(view.file.relative_to(folder).as_posix() for view in chosen),
+        names=tuple(view.name_in(folder) for view in chosen),
     )
 
 

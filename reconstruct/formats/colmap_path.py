@@ -13,8 +13,8 @@ import torch
 
 from reconstruct.formats.colmap import Lens, Photograph, model_in, read_photographs
 from render.cameras import Cameras, checked
+from render.path_files import MAX_CAMERAS
 
-MOST_CAMERAS = 100_000
 FILES = ("images.txt", "images.bin")
 """Those of a model that stand for it as a path."""
 
@@ -37,8 +37,8 @@ def load_colmap_path(path: Path) -> Cameras:
         raise ValueError(f"{path} is no usable camera path: it holds no COLMAP model")
     photographs = sorted(read_photographs(folder), key=_in_order)
     try:
-        if not 1 <= len(photographs) <= MOST_CAMERAS:
-            raise ValueError(f"it should have 1 to {MOST_CAMERAS} photographs, got {len(photographs)}")
+        if not 1 <= len(photographs) <= MAX_CAMERAS:
+            raise ValueError(f"it should have 1 to {MAX_CAMERAS} photographs, got {len(photographs)}")
         return checked(_cameras(photographs))
     except ValueError as error:
         raise ValueError(f"{folder} is no usable camera path: {error}") from None

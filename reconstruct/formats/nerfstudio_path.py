@@ -16,9 +16,8 @@ import torch
 from reconstruct.formats.atomic import replacing
 from render.cameras import Cameras, checked
 from render.json_files import is_number, read_json, side_of
-from render.path_files import parsed_path
+from render.path_files import MAX_CAMERAS, parsed_path
 
-MOST_CAMERAS = 100_000
 FOV_LIMITS_DEG = (1.0, 179.0)
 FLIP = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
 """OpenGL axes from OpenCV axes; its own inverse."""
@@ -73,8 +72,8 @@ def load_camera_path(path: Path) -> Cameras:
 def _cameras(content: dict[str, Any]) -> Cameras:
     width, height = (side_of(content, name) for name in ("render_width", "render_height"))
     views = content.get("camera_path")
-    if not isinstance(views, list) or not 1 <= len(views) <= MOST_CAMERAS:
-        raise ValueError(f'"camera_path" must be a list of 1 to {MOST_CAMERAS} cameras')
+    if not isinstance(views, list) or not 1 <= len(views) <= MAX_CAMERAS:
+        raise ValueError(f'"camera_path" must be a list of 1 to {MAX_CAMERAS} cameras')
     matrices = [_numbers(view, "camera_to_world", count=16, at=i) for i, view in enumerate(views)]
     fovs = [_fov(view, at=i) for i, view in enumerate(views)]
     c2w = torch.tensor(matrices, dtype=torch.float64).view(-1, 4, 4) @ FLIP.double()

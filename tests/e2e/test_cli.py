@@ -277,5 +277,6 @@ def test_a_world_explores_on_its_own(tmp_path: Path, small_weights: Path, capsys
     with World.open(tmp_path / "w") as made:
         assert torch.equal(made.cameras().c2w[:4], before)
         assert 4 < len(made.frame_ids()) <= 14
-    assert run("extend", tmp_path / "w", "--path", "explore", "--frames", 0) == 2
-    assert "--frames must be 1 or more" in capsys.readouterr().err
+    for wrong in (0, 10_001):
+        assert run("extend", tmp_path / "w", "--path", "explore", "--frames", wrong) == 2
+        assert f"--frames must lie between 1 and 10,000, got {wrong}" in capsys.readouterr().err

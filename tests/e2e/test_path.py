@@ -97,6 +97,7 @@ def test_a_tour_is_written_for_others(tmp_path: Path):
     [
         (["orbit", "--fps", "0"], "--fps between 1 and 240"),
         (["orbit", "--seconds", "nan"], "--seconds lies between"),
+        (["orbit", "--seconds", "3600", "--fps", "240"], "are 864,000 pictures, more than 100,000"),
         (["wander"], "wander chooses its path while a world grows"),
         (["nowhere.json"], "there is no file nowhere.json"),
         (["orbit", "--out", "no/such/folder.json"], "there is no folder"),

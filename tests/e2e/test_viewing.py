@@ -89,6 +89,9 @@ def test_after_undo_the_scene_is_that_of_the_head_and_growth_goes_on_from_there(
     scene = abilities.history.scene()
     torch.testing.assert_close(scene.points.positions, before.points.positions)
     assert len(scene.frames) == len(before.frames) == 4
+    assert abilities.setting is not None
+    assert len(abilities.setting().ids) == 4
+    assert torch.equal(abilities.setting().start.c2w, world.cameras().c2w[:1])
     again = list(grow(cameras, seed=5))
     assert all(0 <= why.number < 6 for chunk in again for why in chunk.remembered)
     assert len(world.frame_ids()) == len(first) + 4

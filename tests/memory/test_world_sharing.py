@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from memory.world import World, WorldError, quantised
+from tests.memory.test_locks import without_locks
 from tests.memory.test_world import SCENE, assert_same, commit, make_frames
 
 NOBODY = 65534
@@ -29,6 +31,19 @@ def test_a_second_writer_is_told_so(world):
     world.close()
     with World.open(world.path, writable=True) as next_writer:
         assert next_writer.writable
+
+
+def test_where_nothing_can_be_locked_worlds_are_only_read(world, tmp_path, monkeypatch):
+    commit(world, 1)
+    world.close()
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.raises(WorldError, match=r"cannot be locked \(No locks available\).*open it for reading"):
+        World.open(world.path, writable=True)
+    with pytest.raises(WorldError, match="cannot be locked"):
+        World.create(tmp_path / "new", SCENE)
+    assert not (tmp_path / "new").exists()
+    with World.open(world.path) as reader:
+        assert reader.frame_ids() == [0]
 
 
 def test_a_reader_follows_a_writer(world):

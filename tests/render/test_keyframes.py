@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from render.cameras import checked
-from render.keyframes import interpolated, timed
+from render.keyframes import BLOCK, interpolated, timed
 from render.paths import orbit
 from tests.oracles.box_room import room_cameras
 
@@ -52,6 +52,15 @@ def test_interpolation_of_few_cameras_keeps_its_ends(keys: int, n: int):
     assert torch.equal(path.c2w[0], cameras.c2w[0])
     assert torch.equal(path.c2w[-1], cameras.c2w[-1 if n > 1 else 0])
     assert len(path) == n
+
+
+def test_a_path_of_several_blocks_is_bit_for_bit_the_cameras_of_a_short_one():
+    keys = room_cameras()
+    short = interpolated(keys, BLOCK // 2)
+    long = interpolated(keys, 5 * (len(short) - 1) + 1)
+    assert len(long) > 2 * BLOCK
+    assert torch.equal(long.c2w[::5], short.c2w)
+    assert torch.equal(long.K[::5], short.K)
 
 
 def test_there_is_nothing_between_no_cameras():

@@ -2,11 +2,15 @@
 
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 import torch
+from viser import UploadedFile
 
 from reconstruct.init import gaussians_from_points
+from render.tour_files import save_tour
+from render.tours import Setting, Tour
 from tests.viewer.box_room import RoomGrow, cast, look, points_of, scene_of
 from viewer import Abilities, GrowFn, Scene, Viewer
 
@@ -51,6 +55,25 @@ def test_fitted_splats_take_the_place_of_points():
     viewer = Viewer(scene, up=UP, scale=2.0, port=0)
     try:
         assert viewer._stage.layers.splat_count == 100
+    finally:
+        viewer.close()
+
+
+def test_a_tour_is_loaded_into_the_path_that_is_drawn(free_port: int, tmp_path: Path):
+    save_tour(tmp_path / "tour.json", Tour().then("walk", seconds=3))
+    frames = cast(look(2, width=32, height=24))
+    here = Setting(start=frames.cameras[1:], scale=2.0)
+    viewer = Viewer(
+        scene_of(frames), up=UP, scale=2.0, abilities=Abilities(setting=lambda: here), port=free_port
+    )
+    try:
+        upload = UploadedFile(name="tour.json", content=(tmp_path / "tour.json").read_bytes())
+        viewer._path.load(upload)
+        cameras = viewer._path.cameras()
+        assert cameras is not None
+        assert len(cameras) == 3 * 24
+        torch.testing.assert_close(cameras.c2w[0], here.start.c2w[0], atol=1e-5, rtol=0)
+        assert float((cameras.origins[-1] - cameras.origins[0]).norm()) == pytest.approx(2.0, rel=1e-3)
     finally:
         viewer.close()
 

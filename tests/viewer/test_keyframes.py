@@ -10,9 +10,12 @@ import pytest
 
 from reconstruct.formats.nerfstudio_path import load_camera_path, save_nerfstudio_path
 from render.path_files import save_path
+from render.timing import Ease
+from render.tour_files import save_tour
+from render.tours import Setting, Tour
 from tests.viewer.box_room import look
 from viewer.conventions import poses_from_cameras
-from viewer.keyframes import MOST_KEYS, MOST_PICTURES, Drawn, keys_of
+from viewer.keyframes import MOST_KEYS, MOST_PICTURES, Drawn, keys_of, read_drawn
 from viewer.path_panel import clearance, described
 
 POSES = tuple(poses_from_cameras(look(3)))
@@ -89,3 +92,41 @@ def test_files_of_either_kind_become_keyframes(kind: str, tmp_path: Path):
         expected = poses_from_cameras(cameras[number : number + 1])[0]
         np.testing.assert_allclose(key.position, expected.position, atol=1e-6)
         assert key.fov == pytest.approx(expected.fov, rel=1e-5)
+
+
+def in_room() -> Setting:
+    return Setting(start=look(1), scale=2.0, frames=look(3), ids=(4, 5, 9))
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_a_tour_is_drawn_as_it_is_flown(tmp_path: Path, seconds: float):
+    tour = (
+        Tour(fps=60, ease=Ease(start=0.4, end=0.4))
+        .then("arc", degrees=50, length=0.5, seconds=seconds)
+        .through(9, seconds=4)
+        .hold(1, fov_deg=40)
+    )
+    save_tour(tmp_path / "tour.json", tour)
+    drawn = read_drawn(tmp_path / "tour.json", fps=24.0, leg_s=5.0, setting=in_room)
+    flown = dataclasses.replace(tour, fps=24).cameras(in_room())
+    cameras = drawn.cameras(width=64, height=48)
+    assert cameras is not None
+    assert len(drawn.keys) == min(len(flown), MOST_KEYS)
+    assert len(cameras) == len(flown) == (seconds + 5) * 24
+    np.testing.assert_allclose(cameras.origins, flown.origins, atol=0.02)  # a hundredth of a scene length
+    np.testing.assert_allclose(cameras.c2w[:, :3, 2], flown.c2w[:, :3, 2], atol=0.02)  # and about a degree
+    assert drawn.keys[-1].fov < 0.6 * drawn.keys[0].fov
+
+
+def test_a_tour_that_cannot_be_flown_here_is_refused_in_a_sentence(tmp_path: Path):
+    file = tmp_path / "tour.json"
+    save_tour(file, Tour().through(6, seconds=1))
+    with pytest.raises(ValueError, match=r"tour.json cannot be flown here: segment 1: there is no frame 6"):
+        read_drawn(file, fps=24.0, leg_s=1.0, setting=in_room)
+    with pytest.raises(ValueError, match=r"tour.json is a tour, and there is no world here"):
+        read_drawn(file, fps=24.0, leg_s=1.0, setting=None)
+    file.write_text('{"format": "worldgen-tour", "segments": [{"move": "fly"}]}')
+    with pytest.raises(
+        ValueError, match=r"tour.json is no usable tour: segment 1: there is no move named 'fly'"
+    ):
+        read_drawn(file, fps=24.0, leg_s=1.0, setting=in_room)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from memory.pictures import coloured_normals
+from memory.pictures import coloured_normals, turbo
 from reconstruct.init import gaussians_from_points
 from tests.viewer.box_room import cast, look, points_of
 from viewer.asks import Scene
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.paint import DOUBT, TRUST, painted
-from viewer.pictures import DEPTH_COLOURS
 from viewer.stage import cloud_of, clouds_of
 
 
@@ -36,13 +35,14 @@ def test_true_colours_are_those_of_the_cloud():
     np.testing.assert_array_equal(said(cloud, "Colours"), cloud.rgbs)
 
 
-def test_what_is_nearer_is_brighter_and_half_way_at_the_scale():
+def test_near_is_red_far_is_blue_and_half_way_at_the_scale_is_green():
     cloud = room()
-    distance = np.linalg.norm(cloud.centers, axis=1)
-    brightness = said(cloud, "Nearness").sum(axis=1)[np.argsort(distance)]
-    assert (np.diff(brightness) <= 2).all()  # each channel is rounded by itself
-    at_scale = dataclasses.replace(cloud, centers=np.broadcast_to(np.float32([0, 0, 2]), cloud.centers.shape))
-    np.testing.assert_array_equal(said(at_scale, "Nearness")[0], DEPTH_COLOURS[2])
+    ahead = np.geomspace(0.2, 20.0, len(cloud), dtype=np.float32)
+    row = dataclasses.replace(cloud, centers=ahead[:, None] * np.float32([0, 0, 1]))
+    colours = said(row, "Nearness")
+    red, green, blue = colours[np.abs(ahead[:, None] - [0.2, 2.0, 20.0]).argmin(axis=0)]
+    assert (red.argmax(), green.argmax(), blue.argmax()) == (0, 1, 2)
+    np.testing.assert_allclose(green, 255 * turbo(torch.tensor([0.5])), atol=2)
 
 
 @pytest.mark.parametrize(("confidence", "colour"), [(0.0, DOUBT), (1.0, TRUST)])

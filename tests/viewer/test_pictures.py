@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import torch
 
+from memory.pictures import depth_colours
 from tests.viewer.box_room import cast, look
-from viewer.pictures import LONGEST_SIDE, UNKNOWN, caption, depth_colours, shots_from_frames, side_by_side
+from viewer.pictures import LONGEST_SIDE, caption, shots_from_frames, side_by_side
 
 
 def test_a_small_picture_is_kept_as_it_is():
@@ -27,16 +28,17 @@ def test_a_large_picture_is_kept_small_and_keeps_its_mean():
     np.testing.assert_allclose(shot.rgb.mean(axis=(0, 1)) / 255, frames.rgb.mean(dim=(0, 1, 2)), atol=2 / 255)
 
 
-def test_nearer_is_brighter_and_unknown_is_grey():
-    frames = cast(look(1))
+def test_depth_has_the_colours_of_sheets_and_films():
+    frames = cast(look(2))
     holes = frames.valid.clone()
     holes[:, :5] = False
     frames = dataclasses.replace(frames, valid=holes, depth=torch.where(holes, frames.depth, 0.0))
-    colours = depth_colours(frames)
-    by_depth = frames.depth[holes].argsort()
-    brightness = colours.sum(dim=-1, keepdim=True)[holes][by_depth]
-    assert (brightness.diff() <= 1e-6).all()
-    torch.testing.assert_close(colours[0, 0, 0], torch.tensor(UNKNOWN) / 255)
+    depth = shots_from_frames(frames)[1].depth
+    np.testing.assert_allclose(depth / 255, depth_colours(frames[[1]])[0], atol=0.51 / 255)
+    assert not depth[:5].any()
+    at = int(frames.depth[1].masked_fill(~holes[1], torch.inf).argmin())
+    red, _, blue = depth.reshape(-1, 3)[at].astype(int)
+    assert red > blue, "the nearest"
 
 
 def test_a_frame_without_depth_still_has_a_picture():

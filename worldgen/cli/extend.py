@@ -100,15 +100,13 @@ class Extend:
 
     def _cameras(self, world: World) -> Cameras:
         """The new path, without the camera that it starts from."""
-        from worldgen.cli.inputs import path_from
+        from worldgen.cli.inputs import checked_frames, path_from
 
         ids = [number for chunk in world.chunks(to=self.at) for number in chunk.frame_ids]
-        if self.frames < 1:
-            raise ValueError(f"--frames must be 1 or more, got {self.frames}")
         cameras = path_from(
             self.path,
             world.cameras(ids[-1:]),
-            frames=self.frames + 1,
+            frames=checked_frames(self.frames) + 1,
             up=world.scene.up,
             scale=world.scene.scale,
             world=world,

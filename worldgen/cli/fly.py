@@ -51,12 +51,11 @@ class Fly:
     def run(self) -> int:
         from memory.world import World
         from reconstruct.film import Film, check_target, drawer, film_width, kind_of
-        from worldgen.cli.inputs import picture_size
+        from worldgen.cli.inputs import picture_count, picture_size
 
         width, height = picture_size(self.size)
         kind, out = kind_of(self.out), Path(self.out)
-        if not (0.1 <= self.seconds <= 3600 and 1 <= self.fps <= 240):
-            raise ValueError("--seconds lies between 0.1 and 3600, --fps between 1 and 240")
+        picture_count(self.seconds, self.fps)  # whatever is filmed
         check_target(out, kind=kind, fps=self.fps)
         with World.open(self.world) as world:
             scene, fingerprint = self._scene(world, width=width, height=height)
@@ -120,10 +119,9 @@ class Fly:
         """The cameras of the video, at its size; a wider picture sees more to the sides."""
         from render.cameras import with_size
         from render.keyframes import interpolated
-        from worldgen.cli.inputs import film_path
+        from worldgen.cli.inputs import film_path, picture_count
 
-        own = world.cameras()
-        count = max(2, round(self.seconds * self.fps))
+        own, count = world.cameras(), picture_count(self.seconds, self.fps)
         if self.path == "frames":
             cameras = interpolated(own, count)
         else:

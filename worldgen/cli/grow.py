@@ -56,11 +56,11 @@ class Grow:
     def run(self) -> int:
         from memory.world import SceneInfo, World
         from worldgen.cli.growing import find_ways, follow, generator_named, tell
-        from worldgen.cli.inputs import first_view, path_from
+        from worldgen.cli.inputs import checked_frames, first_view, path_from
         from worldgen.explore import CHOSEN_ON_THE_WAY
         from worldgen.rollout import Growth, scene_scale, start
 
-        generator = generator_named(self.model, self.steps)
+        frames, generator = checked_frames(self.frames), generator_named(self.model, self.steps)
         first = first_view(
             self.image,
             self.depth,
@@ -72,13 +72,13 @@ class Grow:
         info = SceneInfo(
             units="scene" if self.depth is None else "metres", scale=scene_scale(first), up=(0.0, -1.0, 0.0)
         )
-        cameras = path_from(self.path, camera, frames=self.frames, up=info.up, scale=info.scale)  # type: ignore[arg-type]
+        cameras = path_from(self.path, camera, frames=frames, up=info.up, scale=info.scale)  # type: ignore[arg-type]
         start(self.out, info, first, cameras=cameras, generator=generator, seed=self.seed, name=self.path)
         with World.open(self.out, writable=True) as world:
             growth = Growth(world, generator)
             before = len(world.frame_ids())
             if self.path in CHOSEN_ON_THE_WAY:
-                find_ways(growth, self.path, frames=self.frames - before, seed=self.seed)
+                find_ways(growth, self.path, frames=frames - before, seed=self.seed)
             else:
                 follow(growth, title=f"growing {self.out.name}", before=before, total=len(cameras))
         tell(self.out)

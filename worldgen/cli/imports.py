@@ -123,7 +123,7 @@ class Import:
             for number in range(len(recording.views)):
                 frames.append(read_frame(recording, number, size=size))
                 progress.step()
-        names = [view.file.relative_to(self.src).as_posix() for view in recording.views]
+        names = [view.name_in(self.src) for view in recording.views]
         return Posed(frames=concatenated(frames), names=names, units=recording.units, up=recording.up)
 
     def _photographs(self, size: int) -> Posed:

@@ -16,16 +16,18 @@ from reconstruct.formats.nerfstudio_path import load_camera_path
 from render import pose_arrays, realestate
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
-from render.json_files import read_json
 from render.moves import MOVES, parsed_move
+from render.path_files import MAX_CAMERAS
 from render.paths import PRESETS, path_named
 from render.realestate import carried
 from render.squares import central_depth, central_square
-from render.tour_files import is_tour, load_tour
+from render.tour_files import flown_tour, is_tour_file
 from render.tours import Setting
 from worldgen.explore import CHOSEN_ON_THE_WAY
 
 MAX_FRAMES = 10_000
+SECONDS, FPS = (0.1, 3600.0), (1.0, 240.0)
+"""Shortest and longest film, slowest and fastest."""
 
 CARRIED = {realestate.SUFFIX: realestate.load_realestate, pose_arrays.SUFFIX: pose_arrays.load_pose_arrays}
 """Files of paths with a world of their own, by their suffix: the motion is carried to where a path begins."""
@@ -79,6 +81,29 @@ def _camera(fov: float, size: int) -> Cameras:
     return Cameras(c2w=torch.eye(4)[None], K=K, width=size, height=size)
 
 
+def checked_frames(frames: int) -> int:
+    """How many frames ``--frames`` asks for, 1 to ``MAX_FRAMES``."""
+    if not 1 <= frames <= MAX_FRAMES:
+        raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES:,}, got {frames}")
+    return frames
+
+
+def picture_count(seconds: float, fps: float) -> int:
+    """How many pictures ``--seconds`` at ``--fps`` are; two at least, and no more than a path may hold."""
+    if not (SECONDS[0] <= seconds <= SECONDS[1] and FPS[0] <= fps <= FPS[1]):
+        raise ValueError(
+            f"--seconds lies between {SECONDS[0]:g} and {SECONDS[1]:g}, --fps between {FPS[0]:g} and "
+            f"{FPS[1]:g}, got {seconds:g} and {fps:g}"
+        )
+    count = max(2, round(seconds * fps))
+    if count > MAX_CAMERAS:
+        raise ValueError(
+            f"--seconds {seconds:g} at --fps {fps:g} are {count:,} pictures, more than {MAX_CAMERAS:,}; "
+            "make it shorter or slower"
+        )
+    return count
+
+
 def path_from(
     text: str,
     start: Cameras,
@@ -95,9 +120,10 @@ def path_from(
     world; the motion of a RealEstate10K file, of pose arrays or of a COLMAP model begins at ``start``, and a
     unit in it is a scene length. All have the size and, but for tours that zoom, the intrinsics of the
     world. Of a path that is chosen on the way only ``start`` is known.
+
+    Raises:
+        ValueError: one sentence about what is wrong with the words or the file.
     """
-    if not 1 <= frames <= MAX_FRAMES:
-        raise ValueError(f"--frames must lie between 1 and {MAX_FRAMES}, got {frames}")
     if text in CHOSEN_ON_THE_WAY:
         return start
     moved = _moved(text, start, frames=frames, up=up, scale=scale)
@@ -117,6 +143,9 @@ def film_path(
     """The whole path that ``--path`` names: ``pictures`` of a preset or a move, and all cameras of a file.
 
     A tour has as many pictures as its seconds have at ``fps``. See :func:`path_from`.
+
+    Raises:
+        ValueError: one sentence about what is wrong with the words or the file.
     """
     if text in CHOSEN_ON_THE_WAY:
         raise ValueError(
@@ -168,24 +197,11 @@ def _read(
     load = CARRIED.get(path.suffix.lower())
     if load is not None:
         return carried(load(path), start, scale=scale)
-    if _is_tour(path):
-        tour = load_tour(path)
+    if is_tour_file(path):
         nowhere = Setting(start=start, up=torch.tensor(up), scale=scale)
-        setting = nowhere if world is None else setting_in(world, start)
-        try:
-            return dataclasses.replace(tour, fps=fps or tour.fps).cameras(setting)
-        except ValueError as error:
-            raise ValueError(f"{path.name} cannot be flown here: {error}") from None
+        return flown_tour(path, nowhere if world is None else setting_in(world, start), fps=fps)
     loaded = load_camera_path(path)
     return dataclasses.replace(start, c2w=loaded.c2w.float(), K=start.K.expand(len(loaded), 3, 3).clone())
-
-
-def _is_tour(path: Path) -> bool:
-    """Whether a file means to be a tour; what cannot be read is left to the readers of camera paths."""
-    try:
-        return is_tour(read_json(path))
-    except ValueError:
-        return False
 
 
 def picture_size(text: str) -> tuple[int, int]:

@@ -71,26 +71,26 @@ class CameraPath:
     def run(self) -> int:
         from memory.world import World
         from reconstruct.formats.atomic import check_parent
+        from worldgen.cli.inputs import picture_count
 
-        if not (0.1 <= self.seconds <= 3600 and 1 <= self.fps <= 240):
-            raise ValueError("--seconds lies between 0.1 and 3600, --fps between 1 and 240")
+        pictures = picture_count(self.seconds, self.fps)
         for file in (self.plan, self.out):
             if file is not None:
                 check_parent(file)
         if self.world is None:
-            return self._looked_over(_anywhere(), None)
+            return self._looked_over(_anywhere(), None, pictures=pictures)
         with World.open(self.world) as world:
             if not world.frame_ids():
                 raise ValueError(f"{self.world} has no frames yet, so nothing is known of it; grow it first")
-            return self._looked_over(world.cameras(world.frame_ids()[:1]), world)
+            return self._looked_over(world.cameras(world.frame_ids()[:1]), world, pictures=pictures)
 
-    def _looked_over(self, start: Cameras, world: World | None) -> int:
+    def _looked_over(self, start: Cameras, world: World | None, *, pictures: int) -> int:
+        """Tell all that was asked for of a path from ``start``; the exit status."""
         from memory.restore import restored_cache
         from render.surveys import surveyed
         from worldgen.cli.inputs import film_path
 
         up, scale = ((0.0, -1.0, 0.0), 1.0) if world is None else (world.scene.up, world.scene.scale)
-        pictures = max(2, round(self.seconds * self.fps))
         cameras = film_path(
             self.path, start, pictures=pictures, fps=self.fps, up=up, scale=scale, world=world
         )

@@ -74,6 +74,7 @@ def is_this_machine(host: str) -> bool:
 def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     """A world that somebody else may be changing."""
     from memory.restore import restored_cache
+    from memory.settings import setting_in
     from reconstruct.init import gaussians_from_points
     from reconstruct.meshed import MeshSettings, meshed
     from reconstruct.seen import SeenFrames
@@ -83,6 +84,7 @@ def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     scene, frames = shown(world, restored_cache(world).points), SeenFrames(world)
     splats = scene.splats
     return scene, Abilities(
+        setting=lambda: setting_in(world),
         splats=lambda: gaussians_from_points(scene.points) if splats is None else splats,
         mesh=lambda: meshed(frames, MeshSettings()).surface,
     )

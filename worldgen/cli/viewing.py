@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reconstruct.surface import Surface
     from render.cameras import Cameras
     from render.gaussians import Gaussians
+    from render.tours import Setting
     from viewer import Abilities, Grown, Scene, Viewer
     from worldgen.generator import Generator
     from worldgen.rollout import Grown as Committed
@@ -57,6 +58,7 @@ class Desk:
             history=History(tree=self._world.tree, scene=self.scene),
             edit=self,
             replay=self.replay,
+            setting=self.setting,
             splats=self.splats,
             mesh=self.mesh,
         )
@@ -67,6 +69,13 @@ class Desk:
             if self._world.head != self._at:
                 self._return_to_head()
             return shown(self._world, self._growth.cache.points)
+
+    def setting(self) -> Setting:
+        """The world of now as the place where tours are flown."""
+        from memory.settings import setting_in
+
+        with self._turn:
+            return setting_in(self._world)
 
     def splats(self) -> Gaussians:
         """The splats of now: fitted ones, if there are any for the head, else one a point."""

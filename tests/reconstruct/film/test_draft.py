@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from reconstruct.film import Film, has_parts, making, write_film
 from reconstruct.film.draft import PLAN, draft_folder, draft_of
+from tests.memory.test_locks import without_locks
 from tests.reconstruct.film.pictures import contents, film, parts_of, picture
 
 COUNT, PART = 22, 4
@@ -157,6 +159,15 @@ def test_two_do_not_make_one_film(tmp_path: Path):
         return picture(number, width=64, height=48)
 
     assert len(finished(target, ".mp4", film(2, draw=nested))) == 1
+
+
+def test_where_nothing_can_be_locked_a_film_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.raises(ValueError, match=r"cannot be locked \(No locks available\).*another disk"):
+        write_film(film(COUNT), tmp_path / "film.mp4", kind=".mp4", tell=silent)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_something_else_of_the_name_of_a_draft_is_left_alone(tmp_path: Path):
