@@ -24,8 +24,6 @@ import worldgen as wg
 from worldgen.cli import main as worldgen_main
 
 SPLATS = ("compressed.ply", "splat", "spz", "sog", "ksplat", "glb")
-"""What ``worldgen convert`` makes of world.ply."""
-
 MESHES = ("mesh.glb", "mesh.obj", "mesh.ply")
 DATASETS = ("nerfstudio", "colmap")
 
@@ -62,9 +60,7 @@ def scripts_in(file: Path) -> str:
     """What a parser of HTML finds on the page: scripts, and none of them from elsewhere."""
     found: list[bool] = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: (
-        found.append("src" in dict(attrs)) if tag == "script" else None
-    )
+    parser.handle_starttag = lambda tag, attrs: found.extend(["src" in dict(attrs)] * (tag == "script"))
     parser.feed(file.read_text())
     return f"{len(found)} scripts, {sum(found)} from elsewhere (html.parser)"
 
@@ -94,13 +90,10 @@ def exported(world: Path, out: Path, *, faces: int, texture: int) -> dict[str, C
     for kind in DATASETS:
         shutil.rmtree(out / kind, ignore_errors=True)
         worldgen("export", world, out / kind, "--format", kind)
-    splats = ("world.ply", *(f"world.{ending}" for ending in SPLATS))
-    return {
-        **dict.fromkeys(splats, splats_in),
-        "world.html": scripts_in,
-        **dict.fromkeys((*MESHES, "textured.glb", "collider.glb"), faces_in),
-        **dict.fromkeys(DATASETS, frames_in),
-    }
+    readers = dict.fromkeys(("world.ply", *(f"world.{ending}" for ending in SPLATS)), splats_in)
+    readers |= {"world.html": scripts_in}
+    readers |= dict.fromkeys((*MESHES, "textured.glb", "collider.glb"), faces_in)
+    return readers | dict.fromkeys(DATASETS, frames_in)
 
 
 def main() -> None:
