@@ -11,8 +11,9 @@ demo: $(VENV)/.runtime
 	$(RUN)/python examples/01_two_worlds.py
 
 # A process a core and a thread a process: two threads beside a busy core wait for each other. A file's tests stay
-# together, because they share what they make.
-PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+# together, because they share what they make. In their own order, tests/e2e first: by itself xdist leaves files of
+# few tests to the end, and theirs are the longest.
+PYTEST := OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m "not slow and not gpu"

@@ -87,9 +87,9 @@ def test_stop_keeps_what_was_grown_ends_after_the_chunk_in_progress_and_forgets_
     while watcher.frame_count < 2:
         time.sleep(0.01)
     watcher.growth.stop()
-    assert watcher.growth.join(timeout_s=10.0)
+    assert watcher.growth.join(timeout_s=30.0)
     assert (watcher.begun, watcher.endings) == (["walk"], [Ending(kind="stopped")])
-    assert 2 <= watcher.frame_count < 20
+    assert 2 <= watcher.frame_count < 100
 
 
 def test_a_generator_that_fails_ends_with_one_sentence_and_another_growth_can_start():
