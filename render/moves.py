@@ -19,10 +19,10 @@ from render.paths import WORLD_UP, arc, dolly, orbit, spiral, there_and_back, tu
 from render.timing import Real
 
 LENGTHS, DEGREES, MOST_LAPS = (-1e4, 1e4), (-36_000.0, 36_000.0), 1000.0
-
+"""What numbers may be: scene lengths, degrees, and rounds either way."""
 
 Maker = Callable[..., Cameras]
-"""Makes ``n`` cameras from ``start``, ``up``, ``scale`` and ``numbers``, all that the move knows."""
+"""Makes ``n`` cameras from ``start``, ``up``, ``scale``, and the numbers of the move by their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Move:
         kind = MOVES[self.name]
         numbers = {name: number.usual for name, number in kind.numbers.items()}
         numbers |= {name: float(value) for name, value in self.numbers}
-        return kind.make(start, n=n, up=up, scale=scale, numbers=numbers)
+        return kind.make(start, n=n, up=up, scale=scale, **numbers)
 
 
 def parsed_move(text: str) -> Move:
@@ -94,47 +94,30 @@ def parsed_move(text: str) -> Move:
     return Move(name=name.strip(), numbers=tuple(numbers.items()))
 
 
-def _orbit(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    # Presets that go round stop a step before the end, so that a full turn does not double its first camera.
-    return orbit(start, n=n, up=up, scale=scale, degrees=numbers["degrees"] * n / max(n - 1, 1))
+def _round(preset: Maker) -> Maker:
+    """Goes all of its way; the preset stops a step before, so that a full turn does not double its camera."""
+
+    def make(start: Cameras, *, n: int, up: Float[Tensor, " 3"], scale: float, degrees: float) -> Cameras:
+        return preset(start, n=n, up=up, scale=scale, degrees=degrees * n / max(n - 1, 1))
+
+    return make
 
 
-def _turn(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    return turn(start, n=n, up=up, scale=scale, degrees=numbers["degrees"] * n / max(n - 1, 1))
+def _walk(start: Cameras, *, n: int, up: Float[Tensor, " 3"], scale: float, length: float) -> Cameras:
+    return walk(start, n=n, up=up, scale=scale, stride=length / max(n - 1, 1), sway=0.0)
 
 
-def _walk(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    stride = numbers["length"] / max(n - 1, 1)
-    return walk(start, n=n, up=up, scale=scale, stride=stride, sway=0.0)
+def _out_and_back(start: Cameras, *, n: int, up: Float[Tensor, " 3"], scale: float, length: float) -> Cameras:
+    return there_and_back(start, n=n, up=up, scale=scale, stride=length / max((n - 1) // 2, 1), sway=0.0)
 
 
-def _out_and_back(
-    start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]
+def _loop(
+    start: Cameras, *, n: int, up: Float[Tensor, " 3"], scale: float, radius: float, laps: float
 ) -> Cameras:
-    stride = numbers["length"] / max((n - 1) // 2, 1)
-    return there_and_back(start, n=n, up=up, scale=scale, stride=stride, sway=0.0)
+    return arc(start, n=n, up=up, scale=scale, degrees=360.0 * laps, length=2.0 * math.pi * radius * laps)
 
 
-def _loop(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    length = 2.0 * math.pi * numbers["radius"] * numbers["laps"]
-    return arc(start, n=n, up=up, scale=scale, degrees=360.0 * numbers["laps"], length=length)
-
-
-def _arc(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    return arc(start, n=n, up=up, scale=scale, degrees=numbers["degrees"], length=numbers["length"])
-
-
-def _dolly(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    ahead, right, rise = numbers["ahead"], numbers["right"], numbers["rise"]
-    return dolly(start, n=n, up=up, scale=scale, ahead=ahead, right=right, rise=rise)
-
-
-def _spiral(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
-    degrees, rise, closer = numbers["degrees"], numbers["rise"], numbers["closer"]
-    return spiral(start, n=n, up=up, scale=scale, degrees=degrees, rise=rise, closer=closer)
-
-
-def _hold(start: Cameras, *, n: int, up: Tensor, scale: float, numbers: Mapping[str, float]) -> Cameras:
+def _hold(start: Cameras, *, n: int, up: Float[Tensor, " 3"], scale: float) -> Cameras:
     return start[[0] * n]
 
 
@@ -148,8 +131,8 @@ def _degrees(usual: float) -> Number:
 
 MOVES: Mapping[str, Kind] = MappingProxyType(
     {
-        "orbit": Kind(make=_orbit, numbers={"degrees": _degrees(360.0)}),
-        "turn": Kind(make=_turn, numbers={"degrees": _degrees(360.0)}),
+        "orbit": Kind(make=_round(orbit), numbers={"degrees": _degrees(360.0)}),
+        "turn": Kind(make=_round(turn), numbers={"degrees": _degrees(360.0)}),
         "walk": Kind(make=_walk, numbers={"length": _length(1.0)}),
         "there-and-back": Kind(make=_out_and_back, numbers={"length": _length(1.0)}),
         "loop": Kind(
@@ -159,12 +142,12 @@ MOVES: Mapping[str, Kind] = MappingProxyType(
                 "laps": Number(usual=1.0, low=-MOST_LAPS, high=MOST_LAPS),
             },
         ),
-        "arc": Kind(make=_arc, numbers={"degrees": _degrees(90.0), "length": _length(1.0)}),
+        "arc": Kind(make=arc, numbers={"degrees": _degrees(90.0), "length": _length(1.0)}),
         "dolly": Kind(
-            make=_dolly, numbers={"ahead": _length(1.0), "right": _length(0.0), "rise": _length(0.0)}
+            make=dolly, numbers={"ahead": _length(1.0), "right": _length(0.0), "rise": _length(0.0)}
         ),
         "spiral": Kind(
-            make=_spiral,
+            make=spiral,
             numbers={
                 "degrees": _degrees(360.0),
                 "rise": _length(0.5),
