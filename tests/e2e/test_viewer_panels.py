@@ -160,12 +160,12 @@ def test_exploring_and_wandering_grow_and_stay_within_what_was_asked(seen: Open)
 
 
 def test_undo_and_redo_move_the_head(seen: Open):
-    page, before = seen.page, len(seen.world.frame_ids())
-    show_tab(page, "World")
+    before, last = len(seen.world.frame_ids()), seen.world.chunks()[-3:]
+    show_tab(seen.page, "World")
     seen.fill("Chunks", "3")
     seen.press("Undo")
-    seen.frames(before - 3)
-    seen.say("main is at chunk")
+    seen.frames(before - sum(len(chunk.frame_ids) for chunk in last))
+    seen.say(f"{seen.world.tree.current.name} is at chunk")
     seen.say("3 undone")
     seen.press("Redo")
     seen.frames(before)
@@ -217,18 +217,20 @@ def test_the_newest_frame_is_imagined_again_and_is_the_same(seen: Open):
 
 
 def test_a_box_takes_out_what_is_inside_and_undo_brings_it_back(seen: Open):
-    page = seen.page
+    page, before = seen.page, seen.world.chunks()
     show_tab(page, "World")
     seen.press("Put a box here")
     seen.say("splats inside.")
     seen.fill("Sides", "4", "4", "4")
     seen.press("Remove what is inside")
     expect(page.get_by_text(re.compile(r"^Removed [\d,]+ points"))).not_to_have_count(0)
-    (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
-    assert edit.kind == "remove"
+    *chunks, removed = seen.world.chunks()
+    assert chunks == before
+    assert removed.edit is not None
+    assert removed.edit.kind == "remove"
     seen.fill("Chunks", "1")
     seen.press("Undo")
-    wait_until(lambda: all(chunk.edit is None for chunk in seen.world.chunks()), what="undo")
+    wait_until(lambda: seen.world.chunks() == before, what="undo")
 
 
 def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
@@ -243,7 +245,8 @@ def test_a_mesh_is_uploaded_seen_and_placed(seen: Open, tmp_path: Path):
     seen.say("crate.glb: 12 faces")
     seen.press("Place it")
     expect(page.get_by_text(re.compile(r"^Placed [\d,]+ points"))).not_to_have_count(0)
-    (edit,) = [chunk.edit for chunk in seen.world.chunks() if chunk.edit is not None]
+    edit = seen.world.chunks()[-1].edit
+    assert edit is not None
     assert edit.kind == "place"
     assert edit.points > 0
 
