@@ -59,13 +59,11 @@ def test_fitted_splats_take_the_place_of_points():
         viewer.close()
 
 
-def test_a_tour_is_loaded_into_the_path_that_is_drawn(free_port: int, tmp_path: Path):
+def test_a_tour_is_loaded_into_the_path_that_is_drawn(tmp_path: Path):
     save_tour(tmp_path / "tour.json", Tour().then("walk", seconds=3))
     frames = cast(look(2, width=32, height=24))
     here = Setting(start=frames.cameras[1:], scale=2.0)
-    viewer = Viewer(
-        scene_of(frames), up=UP, scale=2.0, abilities=Abilities(setting=lambda: here), port=free_port
-    )
+    viewer = Viewer(scene_of(frames), up=UP, scale=2.0, abilities=Abilities(setting=lambda: here), port=0)
     try:
         upload = UploadedFile(name="tour.json", content=(tmp_path / "tour.json").read_bytes())
         viewer._path.load(upload)
