@@ -425,6 +425,7 @@ def test_colours_quality_and_background_can_be_chosen(seen: Open):
     wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")
 
 
+@pytest.mark.slow  # a browser beside a dozen busy processes once stopped answering here
 def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     page, stage = seen.page, seen.viewer._stage
     client, visitor = seen.fly_to_the_first()
@@ -443,6 +444,7 @@ def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
 
 
+@pytest.mark.slow  # a browser beside a dozen busy processes once stopped answering here
 def test_a_head_turns_where_it_is(seen: Open):
     page, stage = seen.page, seen.viewer._stage
     client, visitor = seen.fly_to_the_first()
