@@ -37,7 +37,7 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from render.cameras import Cameras
-from tests.e2e.windows import FLAGS, HEIGHT, WIDTH, chromium, enter, free_port, picture, press
+from tests.e2e.windows import FLAGS, HEIGHT, WIDTH, chromium, enter, picture, press
 from tests.viewer.box_room import cast, look, points_of, scene_of
 from tests.viewer.sockets import read_until, visiting
 from viewer import Abilities, Grown, Viewer
@@ -71,7 +71,7 @@ WATCH = """
 def opened(*, frames: int, grow: Committing | None = None) -> Viewer:
     """A viewer of so many frames of the room, 4,096 points each, drawn as points."""
     scene = scene_of(cast(look(frames, width=64, height=64)))
-    viewer = Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=free_port())
+    viewer = Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=0)
     viewer._stage.layers.switch("splats", visible=False)
     viewer._stage.layers.switch("points", visible=True)
     return viewer
