@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from memory.world import World
-from tests.e2e.windows import FLAGS, PATIENCE_MS, chromium, enter, free_port, press, show_tab
+from tests.e2e.windows import FLAGS, PATIENCE_MS, chromium, enter, press, show_tab
 from viewer import Viewer
 from worldgen.cli.viewing import Desk, viewer_of
 from worldgen.generator import RGBDGenerator
@@ -85,7 +85,7 @@ def main() -> None:
         shutil.copytree(source, Path(room) / "world")
         with World.open(Path(room) / "world", writable=True) as world:
             desk = Desk(world, RGBDGenerator("tiny", steps=2))
-            viewer = viewer_of(world, desk.scene(), desk.abilities(), port=free_port())
+            viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
             path = chromium(playwright.chromium.executable_path)
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
