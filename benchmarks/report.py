@@ -25,11 +25,10 @@ from pathlib import Path
 
 import torch
 
-from memory.cache import WorldCache
 from memory.world import SceneInfo, World
 from render.frames import Frames, median_depth
 from render.paths import path_named
-from worldgen.report import Report, backward, chosen_of, forward, page_of, report_of
+from worldgen.report import Report, page_of, report_on
 from worldgen.worlds import random_scene, random_walk_cameras, render
 
 SEED = 7
@@ -64,14 +63,10 @@ def spoilt(frames: Frames, fault: str) -> Frames:
     return frames
 
 
-def report_on(folder: Path) -> Report:
+def paged(folder: Path) -> Report:
     """Measure a world, page and all."""
     with World.open(folder) as world:
-        cache = WorldCache()
-        frames = list(forward(world, chosen_of(world), cache=cache))
-        for one in backward(world, frames):
-            frames[one.position] = one
-        report = report_of(world, frames, cache=cache, machine="a benchmark")
+        report = report_on(world, machine="a benchmark")
     page_of(report)
     return report
 
@@ -97,7 +92,7 @@ def main() -> None:
                     one = spoilt(frames, fault)[frame]
                     world.commit(one, given=False, generator="exact", seed=i, settings={})
             start = time.process_time()
-            figures = report_on(folder).figures
+            figures = paged(folder).figures
             cost = 1e3 * (time.process_time() - start) / len(frames)
             if fault != "warm-up":
                 row = "".join(f"{form.format(figures[name]):>18}" for name, form in SHOWN.items())

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 
@@ -42,6 +42,8 @@ PACE_KEYS = ("seconds", "frames", "speed", "ease")
 GAZE_KEYS = ("look_at", "fov")
 SHAPE_KEYS = ("tension", "continuity", "bias")
 KEY_KEYS = ("frame", "c2w", "place", "look_at")
+
+T = TypeVar("T")
 
 
 def is_tour(data: object) -> bool:
@@ -111,19 +113,24 @@ def parsed_tour(data: object) -> Tour:
     segments = data.get("segments")
     if not isinstance(segments, list) or not 1 <= len(segments) <= MAX_SEGMENTS:
         raise ValueError(f'"segments" must be a list of 1 to {MAX_SEGMENTS} segments')
-    parsed = []
-    for number, segment in enumerate(segments, start=1):
-        try:
-            parsed.append(_segment(segment))
-        except ValueError as error:
-            raise ValueError(f"segment {number}: {error}") from None
     return Tour(
-        segments=tuple(parsed),
+        segments=_numbered(segments, _segment, "segment"),
         fps=_number(data, "fps", FPS),
         speed=_number(data, "speed", SPEED),
         ease=_ease(data) or STEADY,
         rounds=_rounds(data),
     )
+
+
+def _numbered(listed: list[Any], parsed: Callable[[object], T], what: str) -> tuple[T, ...]:
+    """Every part of a list, parsed; what is wrong with one is said with its number, counted from 1."""
+    parts = []
+    for number, part in enumerate(listed, start=1):
+        try:
+            parts.append(parsed(part))
+        except ValueError as error:
+            raise ValueError(f"{what} {number}: {error}") from None
+    return tuple(parts)
 
 
 def _segment(data: object) -> Segment:
@@ -159,13 +166,8 @@ def _curve(data: dict[str, Any]) -> Curve:
     keys = data["through"]
     if not isinstance(keys, list) or not 1 <= len(keys) <= MAX_KEYS:
         raise ValueError(f'"through" must be a list of 1 to {MAX_KEYS} keyframes')
-    parsed = []
-    for number, key in enumerate(keys, start=1):
-        try:
-            parsed.append(_key(key))
-        except ValueError as error:
-            raise ValueError(f"keyframe {number}: {error}") from None
-    return Curve(keys=tuple(parsed), shape=Shape(**{name: _number(data, name, 0.0) for name in SHAPE_KEYS}))
+    shape = Shape(**{name: _number(data, name, 0.0) for name in SHAPE_KEYS})
+    return Curve(keys=_numbered(keys, _key, "keyframe"), shape=shape)
 
 
 def _key(data: object) -> Key:

@@ -1,7 +1,5 @@
 """The scene nodes behind the layers, on a server that nobody visits."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import viser
@@ -12,13 +10,6 @@ from tests.viewer.box_room import cast, look, points_of
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.layers import LEAST_REACH, MOST_CAMERAS, MOST_SPLATS, NODE_SPLATS, Layers
 from viewer.pictures import Shot, shots_from_frames
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[viser.ViserServer]:
-    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -41,13 +40,6 @@ class Room:
         if self.fails:
             raise ValueError("the frames show nothing")
         return meshed([SCENE.frames], MeshSettings()).surface
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[viser.ViserServer]:
-    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -18,11 +18,9 @@ from viewer.uploads import MOST_AT_ONCE, MOST_BYTES, bound_uploads, check_self_c
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[viser.ViserServer]:
-    server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
+def server(server: viser.ViserServer) -> viser.ViserServer:
     bound_uploads(server)
-    yield server
-    server.stop()
+    return server
 
 
 class Sender:

@@ -23,7 +23,7 @@ from render.paths import path_named
 from tests.worldgen.test_rollout import INFO, SIZE, Photographer
 from worldgen.conditions import Known, SceneUnits
 from worldgen.evaluation.loops import SAME_DB, WINDOW
-from worldgen.report import Report, backward, chosen_of, forward, page_of, report_of
+from worldgen.report import Report, page_of, report_on
 from worldgen.report import measures as measures_module
 from worldgen.report.plots import Series, lines, stacked, ticks
 from worldgen.report.summary import ChunkLook, drift_of
@@ -86,11 +86,7 @@ def grow(folder: Path, generator: Photographer, camera: Cameras, *, frames: int 
 
 def measured(folder: Path) -> Report:
     with World.open(folder) as world:
-        cache = WorldCache()
-        frames = list(forward(world, chosen_of(world), cache=cache))
-        for one in backward(world, frames):
-            frames[one.position] = one
-        return report_of(world, frames, cache=cache, machine="a <b>machine</b>")
+        return report_on(world, machine="a <b>machine</b>")
 
 
 @pytest.fixture(scope="module")

@@ -56,26 +56,22 @@ class Report:
         """Both walks through the world, behind a bar."""
         import platform
 
-        from memory.cache import WorldCache
         from memory.world import World
         from worldgen.cli.progress import bar
-        from worldgen.report import backward, chosen_of, forward, report_of
+        from worldgen.report import report_on, steps_of
 
         with World.open(self.world) as world:
-            chosen, count = chosen_of(world), len(world.frame_ids())
-            if not count:
+            steps = steps_of(world)
+            if not steps:
                 raise ValueError(
                     f"{self.world} has no frames yet, so there is nothing to measure; grow it first"
                 )
-            cache, frames = WorldCache(), []
-            with bar(f"measuring {self.world.name}", total=count + len(chosen)) as progress:
-                for measured in forward(world, chosen, cache=cache):
-                    frames.append(measured)
-                    progress.step(f"{len(cache):,} points")
-                for measured in backward(world, frames):
-                    frames[measured.position] = measured
-                    progress.step()
-            return report_of(world, frames, cache=cache, machine=platform.node() or "an unnamed machine")
+            with bar(f"measuring {self.world.name}", total=steps) as progress:
+                return report_on(
+                    world,
+                    machine=platform.node() or "an unnamed machine",
+                    stepped=lambda points: progress.step(f"{points:,} points"),
+                )
 
 
 def _check_place(file: Path | None) -> None:

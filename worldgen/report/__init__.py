@@ -4,18 +4,16 @@ Room: worldgen. The command line and scripts use it. ``measures`` walks through 
 together what was measured, ``page`` and ``plots`` make one HTML page of it.
 """
 
-from worldgen.report.measures import Measured, Return, Revisit, backward, chosen_of, forward
+from worldgen.report.measures import Measured, Return, Revisit
 from worldgen.report.page import page_of
-from worldgen.report.summary import Report, report_of
+from worldgen.report.summary import Report, report_on, steps_of
 
 __all__ = [
     "Measured",
     "Report",
     "Return",
     "Revisit",
-    "backward",
-    "chosen_of",
-    "forward",
     "page_of",
-    "report_of",
+    "report_on",
+    "steps_of",
 ]

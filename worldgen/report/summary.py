@@ -7,6 +7,7 @@ on when the report is made.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean, median
@@ -21,7 +22,7 @@ from memory.points import Points
 from memory.world import Chunk, World
 from render.plans import Plan, plan_of
 from worldgen.evaluation.loops import WINDOW
-from worldgen.report.measures import NEAR_ANGLE, NEAR_DISTANCE, Measured
+from worldgen.report.measures import NEAR_ANGLE, NEAR_DISTANCE, Measured, backward, chosen_of, forward
 
 FORMAT = 1
 """Raised whenever a key of the JSON changes its meaning or goes."""
@@ -179,13 +180,36 @@ class Report:
         }
 
 
-def report_of(world: World, frames: list[Measured], *, cache: WorldCache, machine: str) -> Report:
+def steps_of(world: World) -> int:
+    """How many steps :func:`report_on` takes; 0 for a world without frames."""
+    return len(world.frame_ids()) + len(chosen_of(world))
+
+
+def report_on(world: World, *, machine: str, stepped: Callable[[int], None] = lambda points: None) -> Report:
+    """Measure a world.
+
+    Args:
+        world: with a frame at least.
+        machine: what the report says it was made on.
+        stepped: told after every step how many points the world has by then.
+    """
+    cache, frames = WorldCache(), []
+    for measured in forward(world, chosen_of(world), cache=cache):
+        frames.append(measured)
+        stepped(len(cache))
+    for measured in backward(world, frames):
+        frames[measured.position] = measured
+        stepped(len(cache))
+    return _report_of(world, frames, cache=cache, machine=machine)
+
+
+def _report_of(world: World, frames: list[Measured], *, cache: WorldCache, machine: str) -> Report:
     """Put together what was measured.
 
     Args:
         world: the world.
-        frames: all of them, the chosen ones as :func:`worldgen.report.backward` gives them, oldest first.
-        cache: of the world, as :func:`worldgen.report.forward` filled it.
+        frames: all of them, the chosen ones as ``backward`` gives them, oldest first.
+        cache: of the world, as ``forward`` filled it.
         machine: what the report says it was made on.
     """
     points = cache.points
