@@ -24,6 +24,9 @@ UNITS = ("metres", "scene")
 MAX_POINTS = 1 << 18
 """Most points of one edit: 10 MB."""
 
+AHEAD = "ahead"
+"""The key in the settings of paths and chunks that says which frames were imagined ahead."""
+
 PLACE, REMOVE = "place", "remove"
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -108,6 +111,11 @@ class Chunk:
     edit: Edit | None = None
     """What was changed, on a chunk without frames."""
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether its frames were imagined ahead of the others of their path, from far along it."""
+        return self.settings.get(AHEAD) is True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPath:
@@ -120,6 +128,12 @@ class PlannedPath:
     settings: dict[str, Any]
     done: int
     """How many of the cameras have frames at the head; the next one is ``cameras[done:]``."""
+
+    @property
+    def ahead(self) -> int:
+        """How many of the cameras, the first ones, stand far along it and come again in their turn."""
+        count = self.settings.get(AHEAD)
+        return count if type(count) is int and 0 <= count <= len(self.cameras) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

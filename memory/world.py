@@ -21,6 +21,7 @@ from memory._door import cameras_of, check_cameras, check_frames, check_progress
 from memory._faults import faults_of
 from memory._index import NAME, Index
 from memory._records import (
+    AHEAD,
     DISK_TROUBLE,
     MAX_PATH_CAMERAS,
     MAX_POINTS,
@@ -55,7 +56,9 @@ from render.cameras import Cameras
 from render.frames import Frames
 
 __all__ = [
+    "AHEAD",
     "FORMAT",
+    "MAX_PATH_CAMERAS",
     "MAX_POINTS",
     "PLACE",
     "REMOVE",
@@ -223,6 +226,10 @@ class World:
     def frame_ids(self) -> list[int]:
         """The frames at the head, oldest first."""
         return [number for chunk in self.chunks() for number in chunk.frame_ids]
+
+    def walked_ids(self) -> list[int]:
+        """Numbers of the frames at the head without those that were imagined ahead of their path."""
+        return [number for chunk in self.chunks() if not chunk.is_ahead for number in chunk.frame_ids]
 
     def frames(self, ids: Sequence[int] | None = None) -> Frames:
         """Read frames from the disk, in the order asked for; all of those at the head by default.

@@ -19,6 +19,9 @@ from render.frames import Frames
 from worldgen.depth import DepthRange, decode, encode
 from worldgen.resample import push_pull, recentred
 
+FEW_KNOWN = 0.3
+"""Share of a view below which hardly anything is known of it: it is imagined whole, not gone on with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneUnits:

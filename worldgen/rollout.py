@@ -28,13 +28,14 @@ from memory.cache import Seen
 from memory.points import Points
 from memory.restore import edit_cache, restored
 from memory.retrieval import Recalled, retrieve
-from memory.world import Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
-from render.cameras import Cameras
+from memory.world import AHEAD, MAX_PATH_CAMERAS, Chunk, PlannedPath, SceneInfo, World, WorldError, quantised
+from render.cameras import Cameras, concatenated
 from render.frames import Frames, median_depth
 from worldgen.conditions import SceneUnits, known_from_cache, known_pictures, nothing_known
 from worldgen.depth import PRIOR, DepthRange, range_of
 from worldgen.generator import Generator
 from worldgen.recall import up_to_date
+from worldgen.survey import survey
 
 MAX_HOLES = 0.005
 """Share of a measured view that may lack depth before a second frame completes it."""
@@ -158,9 +159,23 @@ class Growth:
         self._remember(stored, seen, ids=list(chunk.frame_ids), given=True)
         return stored
 
-    def plan(self, cameras: Cameras, *, seed: int, name: str) -> None:
-        """Store a camera path that :meth:`follow` will take, whatever happens to this process."""
-        self.world.plan(cameras, seed=seed, generator=self.generator.name, settings={"path": name})
+    def plan(self, cameras: Cameras, *, seed: int, name: str, surveys: bool = False) -> None:
+        """Store a camera path that :meth:`follow` will take, whatever happens to this process.
+
+        Args:
+            cameras: the path, without the camera that it starts from.
+            seed: decides everything that is imagined.
+            name: what the path is called.
+            surveys: whether views far ahead are imagined first; see :func:`worldgen.survey.survey`. They
+                are frames of their own, and the path has all of its cameras after them.
+        """
+        ahead = survey(self.cache, cameras, scale=self.world.scene.scale) if surveys else []
+        ahead = ahead[: max(0, MAX_PATH_CAMERAS - len(cameras))]
+        settings: dict[str, Any] = {"path": name}
+        if ahead:
+            settings[AHEAD] = len(ahead)
+            cameras = concatenated([cameras[ahead], cameras])
+        self.world.plan(cameras, seed=seed, generator=self.generator.name, settings=settings)
 
     def follow(self) -> Iterator[Grown]:
         """Grow along the planned path to its end, a committed chunk at a time.
@@ -197,7 +212,7 @@ class Growth:
             given=False,
             generator=self.generator.name,
             seed=seed,
-            settings={},
+            settings={AHEAD: True} if index < path.ahead else {},
             path=path.id,
             path_start=index,
         )
@@ -253,6 +268,7 @@ def start(
     generator: Generator,
     seed: int,
     name: str,
+    surveys: bool = False,
 ) -> None:
     """Make a world with its first view and the plan of its path; :meth:`Growth.follow` does the rest.
 
@@ -264,17 +280,19 @@ def start(
         info: what the first view fixes.
         first: see :meth:`Growth.begin`.
         cameras: the path; its first camera is that of the first view. It loses its last camera if the
-            first view needs two frames, so a world has as many frames as its path has cameras.
+            first view needs two frames, so a world has as many frames as its path has cameras, and those
+            of its survey.
         generator: imagines what is missing of the first view.
         seed: decides everything that is imagined.
         name: what the path is called.
+        surveys: that of :meth:`Growth.plan`.
     """
     with drafted(path) as draft, World.create(draft, info) as world:
         growth = Growth(world, generator)
         growth.begin(first, seed=seed)
         ahead = cameras[1 : len(cameras) + 1 - len(world.frame_ids())]
         if len(ahead):
-            growth.plan(ahead, seed=seed, name=name)
+            growth.plan(ahead, seed=seed, name=name, surveys=surveys)
 
 
 @contextmanager

@@ -88,12 +88,12 @@ def point_scene(cache: WorldCache, cameras: Cameras) -> Scene:
 
 
 def frame_scene(world: World) -> Scene:
-    """The frames of a world as they were imagined, read when their turn comes.
+    """The frames of a world as it was walked through, read when their turn comes.
 
     Raises:
         ValueError: if there is none.
     """
-    ids = world.frame_ids()
+    ids = world.walked_ids()
     if not ids:
         raise ValueError(f"{world.path} has no frames yet, so there is nothing to film; grow it first")
 

@@ -15,9 +15,9 @@ from render.frames import Frames, checked
 from tests.oracles.small_models import SHORTCUT, SIDE, SMALL, fresh_model, perturbed_model, same
 from tests.oracles.walks import walk_of
 from worldgen import generator as generator_module
-from worldgen.conditions import SceneUnits, channels_of, frames_of, known_pictures, nothing_known
+from worldgen.conditions import FEW_KNOWN, SceneUnits, channels_of, frames_of, known_pictures, nothing_known
 from worldgen.depth import PRIOR, range_of
-from worldgen.generator import FIRST_STEPS, REMEMBERED_FRAMES, Generator, RGBDGenerator
+from worldgen.generator import REMEMBERED_FRAMES, WHOLE_STEPS, Generator, RGBDGenerator
 from worldgen.model.attention import views_of
 from worldgen.model.trunk import Recall
 from worldgen.model.weights import HEADER, MAX_WEIGHTS_BYTES, load_model, save_model, weights_path
@@ -168,17 +168,25 @@ def test_one_seed_gives_one_picture_and_another_seed_another(weights: Path, walk
     assert checked(first) is first
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(2, FIRST_STEPS), (FIRST_STEPS + 8, FIRST_STEPS + 8)])
-def test_a_view_out_of_nothing_takes_its_time(weights: Path, walk: Frames, steps: int, expected: int):
-    generator, nothing = RGBDGenerator(weights, steps=steps), nothing_known(walk.cameras[2:])
+@pytest.mark.parametrize(("steps", "expected"), [(2, WHOLE_STEPS), (WHOLE_STEPS + 8, WHOLE_STEPS + 8)])
+def test_a_view_of_which_hardly_anything_is_known_takes_its_time(
+    weights: Path, walk: Frames, steps: int, expected: int
+):
+    generator, whole = RGBDGenerator(weights, steps=steps), known_pictures(walk[2:])
     calls: list[int] = []
     generator.model.register_forward_hook(lambda *_: calls.append(1))
-    generator(nothing, None, units=UNITS, seed=3)
-    assert len(calls) == expected
-    for known, recall in ((nothing, walk[:1]), (known_pictures(walk[2:]), None)):
-        calls.clear()
-        generator(known, recall, units=UNITS, seed=3)
-        assert len(calls) == steps
+    for share, count in (
+        (0.0, expected),
+        (FEW_KNOWN - 0.1, expected),
+        (FEW_KNOWN + 0.1, steps),
+        (1.0, steps),
+    ):
+        shown = torch.arange(whole.has_rgb.numel()).view_as(whole.has_rgb) < share * whole.has_rgb.numel()
+        known = dataclasses.replace(whole, has_rgb=shown, has_depth=shown)
+        for recall in (None, walk[:1]):
+            calls.clear()
+            generator(known, recall, units=UNITS, seed=3)
+            assert len(calls) == count
 
 
 def test_what_is_recalled_changes_the_picture(weights: Path, walk: Frames):

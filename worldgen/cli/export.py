@@ -115,7 +115,7 @@ class Export:
 
         check_parent(self.dest)
         with World.open(self.world) as world, replacing(self.dest) as temporary:
-            cameras = world.cameras()
+            cameras = world.cameras(world.walked_ids())
             save_path(temporary, cameras, fps=PATH_FPS)
         print(f"{self.dest}: {len(cameras)} cameras")  # noqa: T201
         return 0

@@ -51,11 +51,15 @@ class Extend:
     frames: int = 24
     """New frames."""
 
+    survey: bool = True
+    """Imagine views far along the path first, and then the path between them; they come on top of --frames.
+    Without it a long walk through what is imagined ends in patterns."""
+
     model: str = "tiny"
     """Weights: a name that ships with the package, or a .safetensors file."""
 
     steps: int = 4
-    """Denoising steps a frame, 1 to 64."""
+    """Denoising steps a frame, 1 to 64; a view of which hardly anything is known takes 32 at least."""
 
     def run(self) -> int:
         from memory.world import World, WorldError
@@ -83,18 +87,15 @@ class Extend:
             with self._branched(world):
                 growth = Growth(world, generator)
                 if cameras is not None and not finds_ways:
-                    growth.plan(cameras, seed=self.seed, name=self.path)
+                    growth.plan(cameras, seed=self.seed, name=self.path, surveys=self.survey)
             if finds_ways:
                 find_ways(growth, self.path, frames=self.frames, seed=self.seed)
                 tell(self.world)
                 return 0
-            pending = world.pending()
-            if pending is None:
+            if world.pending() is None:
                 print(f"{self.world} has no interrupted path; nothing to do")  # noqa: T201
                 return 0
-            follow(
-                growth, title=f"growing {self.world.name}", before=pending.done, total=len(pending.cameras)
-            )
+            follow(growth, title=f"growing {self.world.name}")
         tell(self.world)
         return 0
 

@@ -47,11 +47,15 @@ class Grow:
     frames: int = 24
     """Frames of the world, the first view among them."""
 
+    survey: bool = True
+    """Imagine views far along the path first, and then the path between them; they come on top of --frames.
+    Without it a long walk through what is imagined ends in patterns."""
+
     model: str = "tiny"
     """Weights: a name that ships with the package, or a .safetensors file."""
 
     steps: int = 4
-    """Denoising steps a frame, 1 to 64; a first view out of nothing takes 32 at least."""
+    """Denoising steps a frame, 1 to 64; a view of which hardly anything is known takes 32 at least."""
 
     def run(self) -> int:
         from memory.world import SceneInfo, World
@@ -73,13 +77,21 @@ class Grow:
             units="scene" if self.depth is None else "metres", scale=scene_scale(first), up=(0.0, -1.0, 0.0)
         )
         cameras = path_from(self.path, camera, frames=frames, up=info.up, scale=info.scale)  # type: ignore[arg-type]
-        start(self.out, info, first, cameras=cameras, generator=generator, seed=self.seed, name=self.path)
+        start(
+            self.out,
+            info,
+            first,
+            cameras=cameras,
+            generator=generator,
+            seed=self.seed,
+            name=self.path,
+            surveys=self.survey,
+        )
         with World.open(self.out, writable=True) as world:
             growth = Growth(world, generator)
-            before = len(world.frame_ids())
             if self.path in CHOSEN_ON_THE_WAY:
-                find_ways(growth, self.path, frames=frames - before, seed=self.seed)
+                find_ways(growth, self.path, frames=frames - len(world.frame_ids()), seed=self.seed)
             else:
-                follow(growth, title=f"growing {self.out.name}", before=before, total=len(cameras))
+                follow(growth, title=f"growing {self.out.name}")
         tell(self.out)
         return 0

@@ -19,27 +19,27 @@ def generator_named(model: str, steps: int) -> RGBDGenerator:
     return RGBDGenerator(model, steps=steps)
 
 
-def follow(
-    growth: Growth,
-    *,
-    title: str,
-    before: int,
-    total: int,
-    steps: Iterator[Grown] | None = None,
-    again: str = "--resume",
-) -> None:
-    """Grow behind a bar: to the end of the planned path, or what ``steps`` grow.
+def follow(growth: Growth, *, title: str) -> None:
+    """Grow behind a bar to the end of the planned path, if there is one."""
+    pending = growth.world.pending()
+    if pending is not None:
+        done, total = pending.done, len(pending.cameras)
+        _watched(growth, growth.follow(), title=title, done=done, total=total, again="--resume")
 
-    ``again`` are the words that make ``worldgen extend`` go on after an interruption.
-    """
+
+def _watched(
+    growth: Growth, steps: Iterator[Grown], *, title: str, done: int, total: int, again: str
+) -> None:
+    """Take steps behind a bar; ``again`` are the words that make ``worldgen extend`` go on with them."""
     from worldgen.cli.progress import bar
 
     try:
         with bar(title, total=total) as progress:
-            progress.to(before)
-            for grown in growth.follow() if steps is None else steps:
+            progress.to(done)
+            for grown in steps:
+                ahead = "a view ahead, " if grown.chunk.is_ahead else ""
                 progress.step(
-                    f"{len(growth.cache):,} points, {grown.times.sample_ms:.0f} ms to imagine a frame"
+                    f"{ahead}{len(growth.cache):,} points, {grown.times.sample_ms:.0f} ms to imagine a frame"
                 )
     except KeyboardInterrupt as stop:
         resume = f"worldgen extend {shlex.quote(str(growth.world.path))} {again}"
@@ -55,7 +55,7 @@ def find_ways(growth: Growth, path: str, *, frames: int, seed: int) -> None:
     total = before + frames
     steps = CHOSEN_ON_THE_WAY[path](growth, frames=frames, seed=seed)
     title = f"growing {growth.world.path.name}"
-    follow(growth, title=title, before=before, total=total, steps=steps, again=f"--path {path}")
+    _watched(growth, steps, title=title, done=before, total=total, again=f"--path {path}")
     if len(growth.world.frame_ids()) < total:
         print("nothing new is in reach; go on with another --path, for example wander")  # noqa: T201
 
@@ -65,5 +65,6 @@ def tell(path: Path) -> None:
     from memory.world import World
 
     with World.open(path) as world:
-        count = len(world.frame_ids())
-    print(f"{path}: {count} frames; look at it with: worldgen view {path}")  # noqa: T201
+        count, ahead = len(world.frame_ids()), len(world.frame_ids()) - len(world.walked_ids())
+    more = f" ({ahead} of them views ahead)" if ahead else ""
+    print(f"{path}: {count} frames{more}; look at it with: worldgen view {path}")  # noqa: T201

@@ -96,7 +96,7 @@ class Desk:
     def grow(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
         """Plan the path and follow it; a path left unfinished is given up."""
         with self._turn:
-            self._growth.plan(cameras, seed=seed, name="viewer")
+            self._growth.plan(cameras, seed=seed, name="viewer", surveys=True)
             steps = self._growth.follow()
         return self._told(steps)
 

@@ -3,7 +3,7 @@
 Room: worldgen. From one RGB-D picture of a held-out world the camera walks in a circle twice, through the
 very same poses, and every frame of the second lap is compared with that of the first (WorldMem section 4.1,
 where the target of a revisit is what was generated there before). The same walk *without memory* knows only
-the last ``WINDOW`` frames: what most video models are.
+the last ``WINDOW`` frames and nothing ahead: what most video models are.
 """
 
 from __future__ import annotations
@@ -105,11 +105,13 @@ def walk(
         growth = Growth(world, generator)
         growth.begin(first, seed=seed)
         yield world.frames(world.frame_ids()[-1:])
-        growth.plan(path[1:], seed=seed, name="loop")
-        for _ in range(frames - 1):
+        growth.plan(path[1:], seed=seed, name="loop", surveys=window is None)
+        while world.pending() is not None:
             if window is not None:
                 forget_all_but(growth, window)
-            yield next(growth.follow()).frames
+            grown = next(growth.follow())
+            if not grown.chunk.is_ahead:
+                yield grown.frames
 
 
 def check_length(frames: int) -> None:
