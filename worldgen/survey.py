@@ -24,6 +24,10 @@ GLANCE_PX = 48
 PLACES = 64
 """Places on a path that are looked at, evenly along it."""
 
+GAP = 4
+"""Cameras from one view ahead to the next, and from the start to the first, at least: what is closer comes
+in its turn soon enough."""
+
 MOST_VIEWS = 24
 """Views that are imagined ahead for one path."""
 
@@ -50,13 +54,12 @@ def survey(cache: WorldCache, path: Cameras, *, scale: float) -> list[int]:
     walls, chosen = WorldCache(), [-1]
     while len(chosen) <= MOST_VIEWS:
         share = (known | walls.render(glances).mask).float().mean(dim=(1, 2, 3))
+        apart = (even[:, None] - torch.tensor(chosen)).abs().amin(dim=1)
+        share[apart < GAP] = 1.0
         least = float(share.min())
         if least >= FEW_KNOWN:
             break
-        apart = (even[:, None] - torch.tensor(chosen)).abs().amin(dim=1)
         k = int(torch.where(share <= least + ALIKE, apart, -1).argmax())
-        if int(even[k]) in chosen:
-            break
         walls.insert(_wall(glances[[k]], ~known[[k]], depth=scale), ids=[len(chosen)])
         chosen.append(int(even[k]))
     return chosen[1:]

@@ -38,7 +38,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory, model: Words) -> Callable[[
     @cache
     def of(frames: int) -> Path:
         folder = tmp_path_factory.mktemp("worlds") / f"walked-{frames}"
-        done = forked("grow", folder, "--frames", frames, "--seed", 3, *model)
+        done = forked("grow", folder, "--frames", frames, "--seed", 3, "--no-survey", *model)
         assert done.returncode == 0, done.stderr
         return folder
 

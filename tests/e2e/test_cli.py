@@ -42,10 +42,23 @@ def world(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path
 )
 def test_every_kind_of_start_gives_the_frames_asked_for(tmp_path: Path, small_weights: Path, start: list):
     with grown(tmp_path / "w", small_weights, *start) as made:
-        assert len(made.frame_ids()) == 4
+        assert len(made.walked_ids()) == 4
         assert made.pending() is None
         assert made.scene.units == ("metres" if len(start) == 4 else "scene")
         assert made.chunks()[0].given == (len(start) == 4)
+
+
+def test_views_ahead_come_on_top_of_the_frames_asked_for_and_are_said(
+    tmp_path: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+):
+    with grown(tmp_path / "plain", small_weights, "--frames", 12, "--no-survey") as made:
+        assert made.frame_ids() == made.walked_ids() == list(range(12))
+    assert "views ahead" not in capsys.readouterr().out
+    with grown(tmp_path / "w", small_weights, "--frames", 12) as made:
+        ahead = len(made.frame_ids()) - 12
+        assert ahead > 0
+        assert made.walked_ids() == [0, *range(1 + ahead, 12 + ahead)]
+    assert f"{12 + ahead} frames ({ahead} of them views ahead)" in capsys.readouterr().out
 
 
 def test_the_first_frame_of_a_picture_is_the_picture(tmp_path: Path, small_weights: Path):

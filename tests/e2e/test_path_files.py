@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 def test_grow_follows_a_real_path_from_its_first_view(tmp_path: Path, path: Path, model: Words):
     assert run("grow", tmp_path / "w", "--path", path, "--frames", 4, *model) == 0
     with World.open(tmp_path / "w") as world:
-        cameras = world.cameras()
+        cameras = world.cameras(world.walked_ids())
         expected = carried(load_realestate(path)[:4], cameras[:1], scale=world.scene.scale)
     torch.testing.assert_close(cameras.c2w[0], torch.eye(4), atol=0, rtol=0)
     torch.testing.assert_close(cameras.c2w, expected.c2w, atol=1e-6, rtol=0)
@@ -42,7 +42,7 @@ def test_extend_follows_a_real_path_from_its_last_frame(
     folder = Path(shutil.copytree(walked(3), tmp_path / "w"))
     assert run("extend", folder, "--path", path, "--frames", 10, *model) == 0
     with World.open(folder) as world:
-        cameras = world.cameras()
+        cameras = world.cameras(world.walked_ids())
         assert len(cameras) == 3 + 4  # the first camera of the five is the last that there was
         expected = carried(load_realestate(path), cameras[2:3], scale=world.scene.scale)
     torch.testing.assert_close(cameras.c2w[2:], expected.c2w, atol=1e-6, rtol=0)
@@ -91,7 +91,7 @@ def test_extend_follows_a_tour_by_the_frames_of_the_world(
         expected = load_tour(tour).cameras(setting)
     assert run("extend", folder, "--path", tour, "--frames", 20, *model) == 0
     with World.open(folder) as world:
-        cameras = world.cameras()
+        cameras = world.cameras(world.walked_ids())
     assert len(cameras) == 3 + 7  # the first of the eight is the last that there was
     torch.testing.assert_close(cameras.c2w[2:], expected.c2w, atol=1e-6, rtol=0)
     torch.testing.assert_close(cameras.K[2:], expected.K, atol=1e-4, rtol=0)
@@ -115,7 +115,7 @@ def test_a_tour_that_needs_frames_starts_no_world(tmp_path: Path, tour: Path, mo
 def test_grow_follows_a_move_with_numbers(tmp_path: Path, model: Words):
     assert run("grow", tmp_path / "w", "--path", "arc:degrees=30,length=0.5", "--frames", 4, *model) == 0
     with World.open(tmp_path / "w") as world:
-        cameras = world.cameras()
+        cameras = world.cameras(world.walked_ids())
         expected = arc(cameras[:1], n=4, degrees=30.0, length=0.5, scale=world.scene.scale)
     torch.testing.assert_close(cameras.c2w, expected.c2w, atol=1e-6, rtol=0)
 
@@ -125,7 +125,7 @@ def test_extend_follows_a_colmap_model(walked: Callable[[int], Path], tmp_path: 
     assert run("export", folder, tmp_path / "set", "--format", "colmap") == 0
     assert run("extend", folder, "--path", tmp_path / "set", "--frames", 9, *model) == 0
     with World.open(folder) as world:
-        cameras = world.cameras()
+        cameras = world.cameras(world.walked_ids())
         again = carried(cameras[:3], cameras[2:3], scale=world.scene.scale)
     assert len(cameras) == 3 + 2
     torch.testing.assert_close(cameras.c2w[2:], again.c2w, atol=1e-5, rtol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.worldgen.test_rollout import INFO, SIZE, Photographer
 from worldgen.conditions import FEW_KNOWN
 from worldgen.replay import replay
 from worldgen.rollout import Growth, start
-from worldgen.survey import MOST_VIEWS, survey
+from worldgen.survey import GAP, MOST_VIEWS, survey
 from worldgen.worlds import Scene, random_scene, random_walk_cameras, render
 
 TURN = 24
@@ -73,8 +74,12 @@ def test_nothing_is_ahead_where_enough_is_known(cache: WorldCache, camera: Camer
     assert survey(cache, path_named("turn", camera, n=90)[1:4], scale=1.0) == []
 
 
-def test_in_an_empty_world_something_always_is(camera: Cameras):
-    assert survey(WorldCache(), camera, scale=1.0) == [0]
+def test_what_is_close_comes_in_its_turn(camera: Cameras):
+    turn = path_named("turn", camera, n=TURN)
+    assert survey(WorldCache(), turn[: GAP - 1], scale=1.0) == []
+    assert survey(WorldCache(), turn[:GAP], scale=1.0) == [GAP - 1]
+    places = [-1, *sorted(survey(WorldCache(), path_named("walk", camera, n=60), scale=0.01))]
+    assert min(after - before for before, after in itertools.pairwise(places)) == GAP
 
 
 def test_a_path_of_any_length_has_so_many_views_ahead_and_no_more(camera: Cameras):
@@ -85,8 +90,8 @@ def test_a_path_of_any_length_has_so_many_views_ahead_and_no_more(camera: Camera
 
 
 def test_small_and_narrow_views_are_surveyed_too(camera: Cameras):
-    slit = dataclasses.replace(camera, width=1, height=64)
-    assert survey(WorldCache(), slit, scale=1.0) == [0]
+    slit = dataclasses.replace(path_named("turn", camera, n=GAP), width=1, height=64)
+    assert survey(WorldCache(), slit, scale=1.0) == [GAP - 1]
 
 
 def test_the_path_is_whole_and_after_the_views_ahead(tmp_path: Path, scene: Scene, camera: Cameras):

@@ -81,7 +81,13 @@ def true_contrast(index: int, *, size: int) -> float:
 
 
 def walk(
-    generator: Generator, index: int, *, frames: int, window: int | None = None, seed: int = 0
+    generator: Generator,
+    index: int,
+    *,
+    frames: int,
+    window: int | None = None,
+    surveys: bool = True,
+    seed: int = 0,
 ) -> Iterator[Frames]:
     """Grow the ``index``-th closed loop, a frame at a time, the first picture first.
 
@@ -90,6 +96,7 @@ def walk(
         index: the held-out world.
         frames: of both laps together; see :func:`check_length`.
         window: everything but so many frames is forgotten before each new one; nothing where None.
+        surveys: whether views far ahead are imagined first, where nothing is forgotten.
         seed: decides what is imagined.
     """
     check_length(frames)
@@ -105,7 +112,7 @@ def walk(
         growth = Growth(world, generator)
         growth.begin(first, seed=seed)
         yield world.frames(world.frame_ids()[-1:])
-        growth.plan(path[1:], seed=seed, name="loop", surveys=window is None)
+        growth.plan(path[1:], seed=seed, name="loop", surveys=surveys and window is None)
         while world.pending() is not None:
             if window is not None:
                 forget_all_but(growth, window)
