@@ -7,6 +7,12 @@ evaluate --loops``. *Frechet*: distance of the views behind the first quarter to
 worlds, in random convolutional features, of all worlds together and of one (the median); lower is better.
 *Contrast*: standard deviation of their colours over that of the true views. The sheet has two rows a world,
 without and with views ahead, and ``COLUMNS`` views of the circle in each.
+
+The weights that ship, six worlds, one thread of a busy Intel Xeon with AMX:
+
+    views ahead   together   a world  contrast   s a lap
+    without         0.0487    0.1719      1.06        56
+    with            0.0092    0.0796      1.06        56
 """
 
 from __future__ import annotations

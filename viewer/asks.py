@@ -50,13 +50,16 @@ class Grown:
 
     remembered: tuple[Remembered, ...] = ()
 
+    is_ahead: bool = False
+    """Whether these are views of places farther along, imagined first and in addition to those asked for."""
+
 
 @runtime_checkable
 class GrowFn(Protocol):
     """Anything that can imagine what cameras would see, chunk after chunk."""
 
     def __call__(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
-        """Yield what was committed, in the order of the cameras."""
+        """Yield what was committed, in the order of the cameras; views ahead may come before them."""
         ...
 
 

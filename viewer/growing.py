@@ -45,7 +45,7 @@ class Growing:
         missing = frozenset(move for move, go in self._free.items() if go is None)
         step = float(f"{STEP * stage.scale:.1g}")
         self._panel = GrowPanel(stage.server, step=step, without=missing)
-        self._done, self._since = 0, 0.0
+        self._done, self._ahead, self._since = 0, 0, 0.0
         self._total = 0
         self._growth = Growth(
             pen=stage.pen,
@@ -109,7 +109,7 @@ class Growing:
         return arc(camera, n=n + 1, up=self._stage.up, scale=self._stage.scale, degrees=degrees)[1:]
 
     def _begin(self, order: Order) -> None:
-        self._done, self._total, self._since = 0, order.total, time.monotonic()
+        self._done, self._ahead, self._total, self._since = 0, 0, order.total, time.monotonic()
         self._panel.begin()
         self._panel.wait(self._growth.waiting)
         self._say_progress()
@@ -119,7 +119,9 @@ class Growing:
             return
         shots = [shot for chunk in chunks for shot in chunk.shots]
         self._stage.add(chunks)
-        self._done += len(shots)
+        ahead = sum(len(chunk.shots) for chunk in chunks if chunk.is_ahead)
+        self._ahead += ahead
+        self._done += len(shots) - ahead
         self._say_progress()
         if shots:
             self._panel.show(shots[-1], self._memories(chunks[-1].remembered))
@@ -130,15 +132,18 @@ class Growing:
 
     def _say_progress(self) -> None:
         passed = time.monotonic() - self._since
-        speed = f", {self._done / passed:.2g} a second" if self._done and passed > 0 else ""
+        every = self._done + self._ahead
+        speed = f", {every / passed:.2g} a second" if every and passed > 0 else ""
+        ahead = f" after {_counted(self._ahead, 'view')} ahead" if self._ahead else ""
         self._panel.progress(
-            f"Growing: {self._done} of {self._total} frames{speed}.", share=self._done / self._total
+            f"Growing: {self._done} of {self._total} frames{ahead}{speed}.", share=self._done / self._total
         )
 
     def _end(self, order: Order, ending: Ending) -> None:
         if self._stage.is_closed:
             return
-        added = f"Added {self._done} frame{'' if self._done == 1 else 's'}."
+        ahead = f" {_counted(self._ahead, 'view')} ahead came first." if self._ahead else ""
+        added = f"Added {_counted(self._done, 'frame')}.{ahead}"
         if ending.kind == "failed":
             self._panel.say(f"**Growing failed.** {ending.message} {added}")
             self._stage.warn("Growing failed", ending.message)
@@ -146,3 +151,7 @@ class Growing:
             self._panel.say(f"{added} Nothing new is in reach from there.")
         else:
             self._panel.say(added)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -52,6 +52,7 @@ class Chunk:
     shots: list[Shot]
     cloud: Cloud
     remembered: tuple[Remembered, ...] = ()
+    is_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,6 +222,7 @@ def prepared(grown: Grown) -> Chunk:
         shots=shots_from_frames(grown.frames, grown.known),
         cloud=cloud_of(grown.points),
         remembered=grown.remembered,
+        is_ahead=grown.is_ahead,
     )
 
 

@@ -181,6 +181,15 @@ def test_growing_adds_frames_while_another_browser_comes_and_goes(opened: Open, 
     expect(page.get_by_text("Frames: 7")).to_be_attached()
 
 
+def test_views_ahead_are_shown_and_not_counted_among_the_frames_asked_for(opened: Open, visit: Visit):
+    viewer = opened(RoomGrow(chunk=1, ahead=2))
+    page = visit(viewer)
+    fill(page, viewer, "Frames to add", "4")
+    press(page, "Grow")
+    expect(page.get_by_text("Added 4 frames. 2 views ahead came first.")).to_be_attached()
+    expect(page.get_by_text("Frames: 9")).to_be_attached()
+
+
 def test_stop_ends_growing_after_the_chunk_in_progress(opened: Open, visit: Visit):
     gate = threading.Event()
     page = visit(opened(RoomGrow(chunk=1, gate=gate)))

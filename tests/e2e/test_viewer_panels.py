@@ -320,7 +320,7 @@ def test_a_path_is_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
 
 
 def test_growing_follows_the_path_that_is_drawn(seen: Open):
-    page, before = seen.page, len(seen.world.frame_ids())
+    page, before = seen.page, len(seen.world.walked_ids())
     show_tab(page, "Path")
     seen.press("Clear")
     seen.say("No keyframes yet.")
@@ -331,7 +331,8 @@ def test_growing_follows_the_path_that_is_drawn(seen: Open):
     show_tab(page, "Grow")
     seen.press("Along the path")
     seen.say("Added 9 frames.")
-    seen.frames(before + 9)
+    assert len(seen.world.walked_ids()) == before + 9
+    seen.frames(len(seen.world.frame_ids()))
 
 
 def test_the_world_is_downloaded_as_splats(seen: Open, tmp_path: Path):

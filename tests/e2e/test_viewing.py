@@ -61,6 +61,14 @@ def test_growing_commits_and_says_what_was_known_and_remembered(world: World, de
         assert all(why.age == number - why.number for why in chunk.remembered)
 
 
+def test_growing_far_looks_ahead_first_and_says_so(world: World, desk: Desk):
+    cameras = turn(world.cameras(world.frame_ids()[-1:]), n=13)[1:]
+    grown = list(hands(desk)[0](cameras, seed=5))
+    ahead = [chunk.is_ahead for chunk in grown].count(True)
+    assert ahead > 0
+    assert [chunk.is_ahead for chunk in grown] == [True] * ahead + [False] * 12
+
+
 @pytest.mark.parametrize("way", ["explore", "wander"])
 def test_finding_ways_begins_where_it_is_told_and_the_scene_follows(world: World, desk: Desk, way: str):
     go = getattr(hands(desk)[3], way)

@@ -105,7 +105,13 @@ class RoomGrow:
     fails_after: int | None = None
     """Frames after which it gives up; None for never."""
 
+    ahead: int = 0
+    """Views of the end of the path that come first."""
+
     def __call__(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
+        for number in range(self.ahead):
+            frames = cast(cameras[-1:])
+            yield Grown(frames=frames, points=points_of(frames, first_id=seed + number), is_ahead=True)
         for start in range(0, len(cameras), self.chunk):
             if self.fails_after is not None and start >= self.fails_after:
                 raise RuntimeError("the generator ran out of ideas\nand this line is for the log")

@@ -185,5 +185,9 @@ class Desk:
         for frame in committed.chunk.frame_ids:
             self._numbers[frame] = len(self._numbers)
         return Grown(
-            frames=committed.frames, points=committed.points, known=committed.known, remembered=remembered
+            frames=committed.frames,
+            points=committed.points,
+            known=committed.known,
+            remembered=remembered,
+            is_ahead=committed.chunk.is_ahead,
         )
