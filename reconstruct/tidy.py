@@ -40,7 +40,8 @@ def without_islands(surface: Surface, *, share: float = LEAST_SHARE) -> Surface:
 def decimated(surface: Surface, most: int) -> Surface:
     """The surface with at most about so many faces: edges that bend little go first (quadric error metric).
 
-    Colours are those of the nearest vertices there were.
+    More are left where so few cannot hold all pieces and their borders. Colours are those of the nearest
+    vertices there were.
 
     Raises:
         ValueError: if ``most`` is less than ``FEWEST``.
@@ -48,7 +49,13 @@ def decimated(surface: Surface, most: int) -> Surface:
     check_faces(most)
     if len(surface) <= most:
         return surface
-    vertices, faces, *_ = fast_simplification.simplify(surface.vertices, surface.faces, target_count=most)
+    vertices, faces = surface.vertices.astype(np.float64), surface.faces
+    before = len(faces) + 1
+    while most < len(faces) < before:  # the library gives up early where there are many pieces and borders
+        before = len(faces)
+        vertices, faces, *_ = fast_simplification.simplify(
+            vertices, faces.astype(np.int32), target_count=most
+        )
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
     rgb = surface.rgb
     if rgb is not None:

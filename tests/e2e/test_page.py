@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page
 
+from reconstruct.formats import export_splats
 from reconstruct.init import gaussians_from_points
 from render.cameras import Cameras
 from tests.e2e.test_viewer import ALIKE, CAMERAS, expected_picture, wait_for_picture
@@ -98,12 +98,34 @@ def test_worlds_are_exported_as_pages(
     assert said.startswith(f"{tmp_path / 'w.html'}: 1,000 splats, ")
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.html"]
     page, asked = opened(tmp_path / "w.html")
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while np.ptp(picture(page)[60:, :400], axis=-1).mean() < 0.02:  # nothing but the world has colours
-        assert time.monotonic() < deadline, "no splats are drawn"
-        page.wait_for_timeout(500)
+    wait_for_colours(page)
     assert asked == []
     assert page.title() == walked(3).name
+
+
+def wait_for_colours(page: Page) -> None:
+    """Wait until splats are drawn: nothing else on a page has colours."""
+    wait_until(lambda: np.ptp(picture(page)[60:, :400], axis=-1).mean() > 0.02, what="no splats are drawn")
+
+
+def test_files_of_splats_become_pages_that_show_them_from_before(
+    opened: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    export_splats(gaussians_from_points(points_of(cast(CAMERAS))), tmp_path / "room.spz")
+    assert run("convert", tmp_path / "room.spz", tmp_path / "room.html", "--max-splats", 1000) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'room.html'}: 1,000 splats, ")
+    page, asked = opened(tmp_path / "room.html")
+    wait_for_colours(page)
+    assert asked == []
+    assert page.title() == "room.spz"
+
+
+def test_splats_that_nobody_can_stand_before_become_no_page(tmp_path: Path):
+    one = gaussians_from_points(points_of(cast(CAMERAS)))[:1]
+    export_splats(one, tmp_path / "one.ply")
+    done = forked("convert", tmp_path / "one.ply", tmp_path / "one.html")
+    assert_one_sentence(done, status=2, about="all in one place")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.ply"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,23 @@ def test_fewer_faces_keep_the_shape_its_closedness_and_its_colours(most: int):
     assert np.array_equal(surface.faces, again.faces)
 
 
+def test_rough_sheets_with_borders_become_as_few_faces_as_asked_for():
+    side, count = 150, 10
+    flat = np.stack(np.meshgrid(np.arange(side), np.arange(side), [0.0]), axis=-1).reshape(-1, 3)
+    flat[:, 2] = 0.5 * np.random.default_rng(0).random(len(flat))
+    corner = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).reshape(-1, 1)
+    halves = [corner + np.array(offsets) for offsets in ([0, 1, side], [1, side + 1, side])]
+    sheet, aside = np.concatenate(halves), np.array([300.0, 0.0, 0.0])
+    full = Surface(
+        vertices=np.concatenate(
+            [flat + np.array([300.0 * i, 0.0, 0.0]) for i in range(count)], dtype=np.float32
+        ),
+        faces=np.concatenate([sheet + len(flat) * i for i in range(count)], dtype=np.int32),
+        rgb=None,
+    )
+    assert count * 2 <= len(decimated(full, 100)) <= 100
+
+
 def test_a_surface_with_few_faces_is_left_as_it_is():
     surface = surface_from(ball(1, 0.0))
     assert decimated(surface, 80) is surface

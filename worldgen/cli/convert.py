@@ -16,6 +16,7 @@ class Convert:
     """Turn a file of splats into another format, told by the suffix.
 
     Read and written: .ply, .compressed.ply, .splat, .ksplat, .spz, .sog and .glb (KHR_gaussian_splatting).
+    Only written: .html, a page that shows the splats in any browser, offline.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
@@ -29,14 +30,21 @@ class Convert:
 
     def run(self) -> int:
         from reconstruct.formats import SplatFileWarning, check_splat_file, export_splats, read_splats
+        from reconstruct.formats.atomic import check_parent
         from reconstruct.levels import thinned
+        from worldgen.cli.page import convert_page, is_page
 
-        check_splat_file(self.dest)
+        if is_page(self.dest):
+            check_parent(self.dest)
+        else:
+            check_splat_file(self.dest)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SplatFileWarning)
             gaussians = read_splats(self.source)
         for warning in caught:
             sys.stderr.write(f"worldgen: {warning.message}\n")
+        if is_page(self.dest):
+            return convert_page(gaussians, self.dest, title=self.source.name, max_splats=self.max_splats)
         if self.max_splats is not None:
             gaussians = thinned(gaussians, self.max_splats)
         export_splats(gaussians, self.dest)

@@ -67,7 +67,7 @@ class Export:
 
     def run(self) -> int:
         from worldgen.cli.datasets import export_dataset
-        from worldgen.cli.page import PAGE_ENDING, export_page
+        from worldgen.cli.page import export_page, is_page
 
         kind = self.format or ("mesh" if self.dest.suffix.lower() in MESH_ENDINGS else "splats")
         if kind == "mesh":
@@ -78,7 +78,7 @@ class Export:
                 "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
                 f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --format mesh"
             )
-        if kind == "splats" and self.dest.suffix.lower() == PAGE_ENDING:
+        if kind == "splats" and is_page(self.dest):
             return export_page(self.world, self.dest, max_splats=self.max_splats)
         if kind == "splats":
             return self._run_splats()
