@@ -71,9 +71,7 @@ def test_rough_sheets_with_borders_become_as_few_faces_as_asked_for():
     halves = [corner + np.array(offsets) for offsets in ([0, 1, side], [1, side + 1, side])]
     sheet, aside = np.concatenate(halves), np.array([300.0, 0.0, 0.0])
     full = Surface(
-        vertices=np.concatenate(
-            [flat + np.array([300.0 * i, 0.0, 0.0]) for i in range(count)], dtype=np.float32
-        ),
+        vertices=np.concatenate([flat + i * aside for i in range(count)], dtype=np.float32),
         faces=np.concatenate([sheet + len(flat) * i for i in range(count)], dtype=np.int32),
         rgb=None,
     )
