@@ -59,6 +59,9 @@ def test_views_ahead_come_on_top_of_the_frames_asked_for_and_are_said(
         assert ahead > 0
         assert made.walked_ids() == [0, *range(1 + ahead, 12 + ahead)]
     assert f"{12 + ahead} frames ({ahead} of them views ahead)" in capsys.readouterr().out
+    assert run("info", tmp_path / "w", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["frames"], told["ahead"]) == (12 + ahead, ahead)
 
 
 def test_the_first_frame_of_a_picture_is_the_picture(tmp_path: Path, small_weights: Path):

@@ -67,6 +67,7 @@ def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "world": str(world.path),
         "frames": len(ids),
+        "ahead": len(ids) - len(world.walked_ids()),
         "chunks": len(world.chunks()),
         "points": int((restored_cache(world).points.confidence > 0).sum()) if ids and is_sound else None,
         "units": world.scene.units,
