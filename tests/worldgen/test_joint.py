@@ -53,9 +53,8 @@ def made(generator: RGBDGenerator, walk: Frames, noise: Tensor, *, recall: Frame
 def test_a_single_view_is_the_same_under_every_schedule(
     weights: Path, walk: Frames, schedule: Schedule | Overlap
 ):
-    known, recall = nothing_known(walk.cameras[:1]), walk[4:]
-    plain = RGBDGenerator(weights, steps=STEPS)(known, recall, units=UNITS, seed=3)
-    joint = RGBDGenerator(weights, steps=STEPS, schedule=schedule)(known, recall, units=UNITS, seed=3)
+    generators = [RGBDGenerator(weights, steps=STEPS, schedule=how) for how in (None, schedule)]
+    plain, joint = (made(generator, walk, noise_of(1), recall=walk[4:]) for generator in generators)
     assert same(plain, joint)
 
 
