@@ -40,6 +40,12 @@ def needles() -> Gaussians:
     return thin
 
 
+def opaque() -> Gaussians:
+    """Splats whose alpha is clamped over many pixels."""
+    gaussians = random_splats(60, size=-1.0, seed=1)
+    return dataclasses.replace(gaussians, logit_opacities=torch.full((60,), 10.0))
+
+
 def behind() -> Gaussians:
     """Splats of which the camera sees none."""
     gaussians = random_splats(50)
@@ -51,6 +57,7 @@ SCENES = {
     "large": (random_splats(700, size=-1.5, degree=3), room_cameras()),
     "hard": (hard_splats(), front()),
     "needles": (needles(), room_cameras()),
+    "opaque": (opaque(), room_cameras()),
     "behind": (behind(), front()),
     "none": (random_splats(0), front()),
     "one pixel": (random_splats(60, size=-1.5), front(1, 1)),
