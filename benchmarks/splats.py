@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterator
 
 import torch
@@ -38,6 +39,7 @@ from torch import Tensor
 from benchmarks.timing import cpu_ms, wall_ms
 from reconstruct.adam import SelectiveAdam
 from reconstruct.photometric import photometric_loss
+from render._splats.kernels import VARIABLE, tile_kernels
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
 from render.gaussians import Gaussians, sh_from_rgb
 from render.paths import turn
@@ -174,7 +176,11 @@ def main() -> None:
     """Print the tables that the docstring keeps."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--no-gsplat", action="store_true", help="leave gsplat's torch code out")
+    parser.add_argument("--kernels", choices=("cpp", "numba"), help="tiles in this language")
     options = parser.parse_args()
+    if options.kernels:
+        os.environ[VARIABLE] = options.kernels
+    print(f"kernels: {tile_kernels().name}")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'CPU time, one thread':25} {'forward':>11} {'both':>11} {'gsplat both':>15}")
