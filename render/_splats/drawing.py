@@ -1,4 +1,4 @@
-"""Drawing: splats blended front to back, a tile at a time."""
+"""Drawing: splats blended front to back, a tile at a time. ``tiles.cpp`` says it too: edit both."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A splat changes what is behind it. Going front to back as drawing does, what is behind is the whole, known
 from the picture, less what came so far; so nothing is kept of the drawing but the picture and its lists. Each
 splat's pixels of a row of tiles are summed to ``MOMENTS`` numbers, by one job, in one order: no two jobs ever
-add to one number.
+add to one number. ``tiles.cpp`` says it too: edit both.
 """
 
 from __future__ import annotations

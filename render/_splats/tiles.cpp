@@ -197,7 +197,7 @@ inline void sum_splat(const Splat &splat, float left, Rows rows, Slopes &tile, f
             Floats behind = tile.rest[j][p] - own;
             tile.rest[j][p] = behind;
             Floats q = own - behind * alpha / (1.0f - alpha);
-            q = is_open & (raw < MAX_ALPHA) ? q : Floats{};
+            q = (is_open & (raw < MAX_ALPHA)) ? q : Floats{};
             Floats qs = q * s;
             m[0] += q;
             m[1] += qs;

@@ -8,6 +8,7 @@ import platform
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import render
 from render._splats import building, kernels
 from render._splats.kernels import VARIABLE, tile_kernels
 from render.cameras import Cameras
@@ -256,7 +258,9 @@ def test_processes_may_build_at_once(tmp_path: Path):
 
 
 def test_the_source_is_shipped():
-    """Beside the modules in the tree, and among what a wheel takes along."""
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    assert building.SOURCE.is_file()
-    assert 'render = ["_splats/*.cpp"]' in project.read_text(encoding="utf-8")
+    """Among what a wheel takes along beside modules."""
+    project = Path(render.__file__).parents[1]
+    settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["render"]
+    shipped = [file for pattern in patterns for file in (project / "render").glob(pattern)]
+    assert building.SOURCE in shipped
