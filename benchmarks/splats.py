@@ -1,14 +1,14 @@
 """How fast the CPU kernels draw splats and find their gradients, beside gsplat's plain torch code.
 
 Claims: forward and backward take 22 to 64 times less time than those of gsplat's torch code, which is given
-its lists of pairs for nothing; with C++ kernels for tiles and their gradients, 30 to 83 times less. Run from the
-root of the repository: ``python -m benchmarks.splats [--no-gsplat] [--kernels cpp|numba]``; gsplat's part takes a
-minute and 4 GB. ``benchmarks.splat_start`` has what the first call and memory cost, ``benchmarks.opensplat``
-another program. CPU time is of one thread, medians, in turns in one process, so that it holds on a busy machine;
-time on the clock wants one where nothing else runs.
+its lists of pairs for nothing; with C++ kernels for tiles and their gradients, 30 to 83 times less. Run from
+the root of the repository: ``python -m benchmarks.splats [--no-gsplat] [--kernels cpp|numba]``; gsplat's part
+takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and memory cost,
+``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one process, so that
+it holds on a busy machine; time on the clock wants one where nothing else runs.
 
-2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3. By numba, the times
-on the clock from a run in which nothing else ran:
+2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3. By numba, the
+times on the clock from a run in which nothing else ran:
 
     CPU time, one thread          forward        both     gsplat both
     one view, 50k, 256x256        11.0 ms     41.8 ms          903 ms    22x
@@ -25,7 +25,7 @@ on the clock from a run in which nothing else ran:
 
 On an AMD EPYC with AVX2 (Zen 3, 2021) everything takes two to three times as long; the ratios are the same.
 
-With C++ (g++ 12.2), on the same Xeon while others used it, which costs a tenth or two; CPU time alone:
+By C++ (g++ 12.2), on the same Xeon while others used it; and by both within the same minutes, CPU time alone:
 
     CPU time, one thread          forward        both     gsplat both
     one view, 50k, 256x256        10.8 ms     32.8 ms          971 ms    30x
@@ -33,17 +33,17 @@ With C++ (g++ 12.2), on the same Xeon while others used it, which costs a tenth 
     all round, 50k, 256x256        7.3 ms     22.2 ms         1316 ms    59x
     all round, 200k, 640x480      28.2 ms     92.0 ms         7595 ms    83x
 
-Both languages in turns in one process, then, as CPU time of one thread:
+    CPU time, one thread            numba         C++
+    both, 50k, 256x256            48.5 ms     38.3 ms
+    both, 200k, 640x480          217.0 ms    162.8 ms
+    draw 50k, 256x256             13.8 ms     10.9 ms
+    train 50k, 256x256            61.8 ms     49.2 ms
+    draw 200k, 640x480            54.1 ms     46.3 ms
+    train 200k, 640x480          257.4 ms    199.8 ms
+    draw fitted 150k, 640x480     70.4 ms     65.2 ms
+    train fitted 150k, 640x480   281.2 ms    227.0 ms
 
-                                    forward             both             step
-    one view, 50k, 256x256     13.1    10.8     46.5    35.6     58.4    45.6 ms
-    one view, 200k, 640x480    51.5    42.8    189.6   141.1    233.3   181.3 ms
-    all round, 50k, 256x256     7.1     5.9     26.8    19.1     32.8    24.7 ms
-    all round, 200k, 640x480   30.5    25.0    122.4    82.0    148.2   109.1 ms
-    fitted 150k, 640x480       71.5    60.7                     278.6   215.9 ms
-
-Numba stands left of C++. Of one view of 200k, tiles fell from 34 to 21 ms and their gradients from 88 to 47; what
-is left, projection, lists and gradients of projection, is numba's in both.
+Projection, its gradients and the lists of splats are numba's either way.
 """
 
 from __future__ import annotations

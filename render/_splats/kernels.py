@@ -1,7 +1,7 @@
 """Kernels: whether tiles are drawn, and their gradients summed, by C++ or by numba.
 
-Both say the same. C++ takes two thirds of the time or less, and needs a compiler; numba is always there. The
-choice is made here, once a process.
+Both say the same. C++ is faster and needs a compiler; numba is always there. The choice is made here, once a
+process.
 """
 
 from __future__ import annotations
