@@ -48,7 +48,7 @@ print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:9.2f} GiB"
 
 def output(program: str, cache: str) -> str:
     """What a program prints that finds its compiled kernels, or leaves them, in the folder ``cache``."""
-    settings = {**os.environ, "NUMBA_CACHE_DIR": cache, "OMP_NUM_THREADS": "1"}
+    settings = {**os.environ, "NUMBA_CACHE_DIR": cache, "XDG_CACHE_HOME": cache, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", program]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=settings).stdout.rstrip()
 

@@ -1,13 +1,14 @@
 """How fast the CPU kernels draw splats and find their gradients, beside gsplat's plain torch code.
 
 Claims: forward and backward take 22 to 64 times less time than those of gsplat's torch code, which is given
-its lists of pairs for nothing. Run from the root of the repository: ``python -m benchmarks.splats
-[--no-gsplat]``; gsplat's part takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and
-memory cost, ``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one
-process, so that it holds on a busy machine; time on the clock wants one where nothing else runs.
+its lists of pairs for nothing; with C++ kernels for tiles and their gradients, 30 to 83 times less. Run from
+the root of the repository: ``python -m benchmarks.splats [--no-gsplat] [--kernels cpp|numba]``; gsplat's part
+takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and memory cost,
+``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one process, so that
+it holds on a busy machine; time on the clock wants one where nothing else runs.
 
-2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3; the times on the
-clock from a run in which nothing else ran:
+2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3. By numba, the
+times on the clock from a run in which nothing else ran:
 
     CPU time, one thread          forward        both     gsplat both
     one view, 50k, 256x256        11.0 ms     41.8 ms          903 ms    22x
@@ -23,6 +24,26 @@ clock from a run in which nothing else ran:
     train fitted 150k, 640x480   235.6 ms    154.2 ms      6.5
 
 On an AMD EPYC with AVX2 (Zen 3, 2021) everything takes two to three times as long; the ratios are the same.
+
+By C++ (g++ 12.2), on the same Xeon while others used it; and by both within the same minutes, CPU time alone:
+
+    CPU time, one thread          forward        both     gsplat both
+    one view, 50k, 256x256        10.8 ms     32.8 ms          971 ms    30x
+    one view, 200k, 640x480       46.2 ms    154.2 ms         5787 ms    38x
+    all round, 50k, 256x256        7.3 ms     22.2 ms         1316 ms    59x
+    all round, 200k, 640x480      28.2 ms     92.0 ms         7595 ms    83x
+
+    CPU time, one thread            numba         C++
+    both, 50k, 256x256            48.5 ms     38.3 ms
+    both, 200k, 640x480          217.0 ms    162.8 ms
+    draw 50k, 256x256             13.8 ms     10.9 ms
+    train 50k, 256x256            61.8 ms     49.2 ms
+    draw 200k, 640x480            54.1 ms     46.3 ms
+    train 200k, 640x480          257.4 ms    199.8 ms
+    draw fitted 150k, 640x480     70.4 ms     65.2 ms
+    train fitted 150k, 640x480   281.2 ms    227.0 ms
+
+Projection, its gradients and the lists of splats are numba's either way.
 """
 
 from __future__ import annotations
@@ -30,6 +51,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterator
 
 import torch
@@ -38,6 +60,7 @@ from torch import Tensor
 from benchmarks.timing import cpu_ms, wall_ms
 from reconstruct.adam import SelectiveAdam
 from reconstruct.photometric import photometric_loss
+from render._splats.kernels import VARIABLE, tile_kernels
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
 from render.gaussians import Gaussians, sh_from_rgb
 from render.paths import turn
@@ -174,7 +197,11 @@ def main() -> None:
     """Print the tables that the docstring keeps."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--no-gsplat", action="store_true", help="leave gsplat's torch code out")
+    parser.add_argument("--kernels", choices=("cpp", "numba"), help="tiles in this language")
     options = parser.parse_args()
+    if options.kernels:
+        os.environ[VARIABLE] = options.kernels
+    print(f"kernels: {tile_kernels().name}")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'CPU time, one thread':25} {'forward':>11} {'both':>11} {'gsplat both':>15}")

@@ -1,9 +1,12 @@
 """What tests of every room share: one painted room, and what a machine must have for which test."""
 
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 import torch
 
+from render._splats import kernels
 from tests.oracles.box_room import BoxRoom, raycast, room_cameras, room_mesh
 
 # No deadline, because machines are shared; the same examples every time, because a test is no lottery.
@@ -15,6 +18,16 @@ hypothesis.settings.load_profile("shared")
 def box_room() -> BoxRoom:
     """Three ray-cast RGB-D views of a room; see ``tests/oracles/box_room.py``."""
     return raycast(room_mesh(), room_cameras())
+
+
+@pytest.fixture
+def unchosen() -> Iterator[None]:
+    """Kernels of splats that are chosen and built anew, now and after the test."""
+    for made in (kernels._chosen, kernels._cpp):
+        made.cache_clear()
+    yield
+    for made in (kernels._chosen, kernels._cpp):
+        made.cache_clear()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -4,6 +4,7 @@ Room: render (ground floor). Private to ``render.splats``; ``render.splat_twin``
 Single precision throughout.
 Project, sort by depth, list per row of tiles, list per tile, composite front to back. Every pixel is owned by
 one job and every list keeps the order of depth, so pictures and gradients do not depend on the threads.
+All of it is numba's; where there is a compiler, tiles and their gradients are C++ (``kernels.py``).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from jaxtyping import Float32, Float64, Int64, UInt32
 from numpy import ndarray
 
 from render._splats.arrays import CHUNK, LAYERS, RECORD, TILE, Canvas, Records, Splats, View
-from render._splats.drawing import draw_row, paint_row
+from render._splats.drawing import lay_over
 from render._splats.fronts import front_row
-from render._splats.lists import binned_by_row
+from render._splats.kernels import tile_kernels
+from render._splats.lists import binned_by_row, binned_by_tile
 from render._splats.projection import project_chunk
 from render._splats.projection_gradients import places_of, project_chunk_back
-from render._splats.tile_gradients import sum_row
 
 __all__ = [
     "LAYERS",
@@ -127,13 +128,16 @@ def _paint_rows(
     run: Run,
 ) -> None:
     """Fill a canvas with the pixel rows of the picture from ``top`` on."""
-    records, _, listed, starts = seen
+    (records, _, listed, starts), kernels = seen, tile_kernels()
 
     def one(row: int) -> None:
         below = top + row * TILE
         slots = listed[starts[below // TILE] : starts[below // TILE + 1]]
         strip = Canvas(*(part[row * TILE : (row + 1) * TILE] for part in canvas))
-        paint_row(slots, records.fields, below, background[below : below + TILE], strip)
+        size = strip.alpha.shape
+        layers = np.empty((*size, LAYERS), np.float32)
+        kernels.draw_tiles(*binned_by_tile(slots, records.fields, below, size[1]), layers)
+        lay_over(layers, background[below : below + TILE], strip)
 
     run(one, -(-len(canvas.alpha) // TILE))
 
@@ -141,11 +145,13 @@ def _paint_rows(
 def draw(splats: Splats, view: View, *, run: Run) -> Drawn:
     """Draw ``splats`` as ``view`` sees them, over black, and keep what gradients need."""
     records, counts, listed, starts = _listed(splats, view, run)
-    layers = np.empty((view.height, view.width, LAYERS), np.float32)
+    layers, kernels = np.empty((view.height, view.width, LAYERS), np.float32), tile_kernels()
 
     def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
-        slots = listed[starts[row] : starts[row + 1]]
-        return draw_row(slots, records.fields, row * TILE, layers)
+        slots, top = listed[starts[row] : starts[row + 1]], row * TILE
+        lists = binned_by_tile(slots, records.fields, top, view.width)
+        kernels.draw_tiles(*lists, layers[top : top + TILE])
+        return lists
 
     rows = run(one, len(starts) - 1)
     return Drawn(layers=layers, records=records, counts=counts, listed=listed, starts=starts, rows=rows)
@@ -182,9 +188,13 @@ def slopes_of(
         Those by the Gaussians, 0 for all that were not seen; and by the camera: three rows of ``w2c``, one of
         nothing, and ``origin``.
     """
-    sums = np.concatenate(
-        run(lambda row: sum_row(*drawn.rows[row], row * TILE, drawn.layers, slopes), len(drawn.rows))
-    )
+    kernels = tile_kernels()
+
+    def moments(row: int) -> Float32[ndarray, "s 10"]:
+        part = slice(row * TILE, (row + 1) * TILE)
+        return kernels.sum_tiles(*drawn.rows[row], drawn.layers[part], slopes[part])
+
+    sums = np.concatenate(run(moments, len(drawn.rows)))
     places, starts = places_of(drawn.listed, drawn.records.tile_rows, drawn.counts)
     out = Slopes(
         **{name: np.zeros_like(getattr(splats, name)) for name in Splats._fields},

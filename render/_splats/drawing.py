@@ -1,4 +1,4 @@
-"""Drawing: splats blended front to back, a tile at a time."""
+"""Drawing: splats blended front to back, a tile at a time. ``tiles.cpp`` says it too: edit both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from render._splats.arrays import (
     U,
     V,
 )
-from render._splats.lists import binned_by_tile
 
 
 @contracted
@@ -101,57 +100,39 @@ def _draw_tile(members, near, left, tile):
 
 @strict
 @no_type_check
-def _show_tile(tile, top, left, layers):
-    """Copy a finished tile into the picture."""
+def _show_tile(tile, left, layers):
+    """Copy a finished tile into its row of tiles."""
     T, red, green, blue, depth = tile
     height, width = layers.shape[:2]
-    for j in range(min(TILE, height - top)):
+    for j in range(height):
         for i in range(min(TILE, width - left)):
-            at, pixel = j * TILE + i, layers[top + j, left + i]
+            at, pixel = j * TILE + i, layers[j, left + i]
             pixel[0], pixel[1], pixel[2], pixel[3] = red[at], green[at], blue[at], depth[at]
             pixel[4] = ONE - abs(T[at])
 
 
 @strict
 @no_type_check
-def _paint_tile(tile, left, background, strip):
-    """Finish a tile in its row of tiles, with the operations that torch would take on its layers."""
-    T, red, green, blue, depth = tile
-    height, width = strip.alpha.shape
-    for j in range(min(TILE, height)):
-        for i in range(min(TILE, width - left)):
-            at, column = j * TILE + i, left + i
-            alpha = ONE - abs(T[at])
+def draw_tiles(near, members, starts, layers):
+    """Draw one row of tiles into its part of the layers of a picture, over black."""
+    size = TILE * TILE
+    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
+    for column in range(len(starts) - 1):
+        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
+        _show_tile(tile, column * TILE, layers)
+
+
+@strict
+@no_type_check
+def lay_over(layers, background, canvas):
+    """Finish layers as they are shown, with the operations that torch would take on them."""
+    height, width = canvas.alpha.shape
+    for j in range(height):
+        for i in range(width):
+            pixel, alpha = layers[j, i], layers[j, i, 4]
             through = ONE - alpha
-            strip.rgb[j, column, 0] = red[at] + through * background[j, column, 0]
-            strip.rgb[j, column, 1] = green[at] + through * background[j, column, 1]
-            strip.rgb[j, column, 2] = blue[at] + through * background[j, column, 2]
-            strip.alpha[j, column] = alpha
-            strip.depth[j, column] = depth[at] / alpha if alpha > ZERO else ZERO
-
-
-@strict
-@no_type_check
-def draw_row(slots, fields, top, layers):
-    """Draw one row of tiles into the layers of a picture, over black; return the lists of its tiles."""
-    near, members, starts = binned_by_tile(slots, fields, top, layers.shape[1])
-    size = TILE * TILE
-    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
-    for column in range(len(starts) - 1):
-        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
-        _show_tile(tile, top, column * TILE, layers)
-    return near, members, starts
-
-
-@strict
-@no_type_check
-def paint_row(slots, fields, top, background, strip):
-    """Draw the row of tiles from pixel row ``top`` on as it is shown, over its part of a background."""
-    near, members, starts = binned_by_tile(slots, fields, top, strip.alpha.shape[1])
-    size = TILE * TILE
-    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
-    for column in range(len(starts) - 1):
-        _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
-        _paint_tile(tile, column * TILE, background, strip)
+            for channel in range(3):
+                canvas.rgb[j, i, channel] = pixel[channel] + through * background[j, i, channel]
+            canvas.alpha[j, i] = alpha
+            canvas.depth[j, i] = pixel[3] / alpha if alpha > ZERO else ZERO

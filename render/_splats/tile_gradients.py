@@ -3,7 +3,7 @@
 A splat changes what is behind it. Going front to back as drawing does, what is behind is the whole, known
 from the picture, less what came so far; so nothing is kept of the drawing but the picture and its lists. Each
 splat's pixels of a row of tiles are summed to ``MOMENTS`` numbers, by one job, in one order: no two jobs ever
-add to one number.
+add to one number. ``tiles.cpp`` says it too: edit both.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _sum_splat(near, k, left, rows, tile, sums):
 
 @strict
 @no_type_check
-def _open_tile(tile, top, left, layers, slopes):
+def _open_tile(tile, left, layers, slopes):
     """Load a tile: nothing in front, all of the picture behind."""
     T, rest, g_red, g_green, g_blue, g_depth, g_alpha = tile
     T[:] = ONE
@@ -103,8 +103,8 @@ def _open_tile(tile, top, left, layers, slopes):
     for j in range(TILE):
         for i in range(TILE):
             at = j * TILE + i
-            if top + j < height and left + i < width:
-                pixel, slope = layers[top + j, left + i], slopes[top + j, left + i]
+            if j < height and left + i < width:
+                pixel, slope = layers[j, left + i], slopes[j, left + i]
                 g_red[at], g_green[at], g_blue[at] = slope[0], slope[1], slope[2]
                 g_depth[at], g_alpha[at] = slope[3], slope[4]
                 total = ZERO
@@ -134,10 +134,10 @@ def _sum_tile(members, near, left, tile, sums):
 
 @strict
 @no_type_check
-def sum_row(near, members, starts, top, layers, slopes):
+def sum_tiles(near, members, starts, layers, slopes):
     """Moments of the splats of one row of tiles.
 
-    ``layers`` is the picture as it was drawn, ``slopes`` the gradient of the loss by it.
+    ``layers`` is that row as it was drawn, ``slopes`` the gradient of the loss by it.
     """
     size = TILE * TILE
     sums = np.zeros((len(near), MOMENTS), np.float32)
@@ -148,6 +148,6 @@ def sum_row(near, members, starts, top, layers, slopes):
     for column in range(len(starts) - 1):
         if starts[column] < starts[column + 1]:
             left = column * TILE
-            _open_tile(tile, top, left, layers, slopes)
+            _open_tile(tile, left, layers, slopes)
             _sum_tile(members[starts[column] : starts[column + 1]], near, left, tile, sums)
     return sums

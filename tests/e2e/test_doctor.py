@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,37 @@ def test_a_package_that_does_not_load_is_told_and_nothing_else_fails(
     ]  # fmt: skip
     assert run("doctor") == 1
     assert "worlds cannot be grown here" in capsys.readouterr().out
+
+
+BROKEN = "failed with status 4: out of cheese"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why", "status"),
+    [("", BROKEN, 0), ("cpp", f"cannot be had: .* {BROKEN}", 1), ("numba", "SPLAT_KERNELS asks for it", 0)],
+)
+@pytest.mark.usefixtures("unchosen")
+def test_what_draws_splats_is_told_and_why(
+    wanted: str,
+    why: str,
+    status: int,
+    small_weights: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    """Where the compiler is broken."""
+    compiler = tmp_path / "c++"
+    compiler.write_text("#!/bin/sh\necho out of cheese >&2; exit 4\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("WORLDGEN_SPLAT_KERNELS", wanted)
+    said, facts = examined(capsys, "--model", small_weights)
+    assert said == status
+    assert facts["splats"]["kernels"] == (None if wanted == "cpp" else "numba")
+    assert re.search(why, facts["splats"]["why"])
+    run("doctor", "--model", small_weights)
+    assert ("CPU: none" if wanted == "cpp" else "CPU: numba") in capsys.readouterr().out
 
 
 def test_too_little_memory_and_disk_are_told():

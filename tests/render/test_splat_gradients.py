@@ -18,6 +18,8 @@ from tests.oracles import gsplat_reference
 from tests.oracles.box_room import room_cameras
 from tests.oracles.random_splats import doubled, order_is_safe, random_splats, stacked_splats
 
+pytestmark = pytest.mark.usefixtures("tile_kernels")
+
 NAMES = [field.name for field in dataclasses.fields(Gaussians)]
 PINK = torch.tensor([0.9, 0.3, 0.5])
 

@@ -139,12 +139,19 @@ def cuda() -> Facts | None:
 
 
 def splats() -> Facts:
-    """What draws splats on this machine."""
+    """What draws splats on this machine, and which of our own kernels do on its CPU."""
     import torch
+
+    from render._splats.kernels import tile_kernels
 
     has_cuda = torch.cuda.is_available()
     installed = find_spec("gsplat") is not None
-    return {"gsplat": has_cuda and installed, "backend": "gsplat" if has_cuda and installed else "numba"}
+    try:
+        kernels, why, *_ = tile_kernels()
+    except ValueError as error:
+        kernels, why = None, str(error)
+    backend = "gsplat" if has_cuda and installed else "numba"
+    return {"gsplat": has_cuda and installed, "backend": backend, "kernels": kernels, "why": why}
 
 
 def numba_kernels() -> Facts:

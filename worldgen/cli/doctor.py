@@ -128,10 +128,7 @@ def _libraries(facts: Facts) -> Lines:
         ("torch", f"{compute['torch']}, {compute['threads']} threads"),
         ("computes", f"{compute['dtype']} on {compute['device']}: {compute['meaning']}"),
         ("CUDA device", device),
-        (
-            "splats",
-            "gsplat, on the CUDA device" if facts["splats"]["gsplat"] else "our own kernels, on the CPU",
-        ),
+        ("splats", _drawn_by(facts["splats"])),
         (
             "kernels",
             f"{kernels['compiled']} of {kernels['kernels']} compiled already; the others take seconds when "
@@ -143,6 +140,13 @@ def _libraries(facts: Facts) -> Lines:
             f"PyAV {facts['video']['av']}, {', '.join(facts['video']['encoders']) or 'no encoder of ours'}",
         ),
     ]
+
+
+def _drawn_by(splats: Facts) -> str:
+    if splats["gsplat"]:
+        return "gsplat, on the CUDA device"
+    language = {"cpp": "C++", "numba": "numba", None: "none"}[splats["kernels"]]
+    return f"our own kernels, on the CPU: {language} ({splats['why']})"
 
 
 def _weights(facts: Facts) -> Lines:
