@@ -35,6 +35,9 @@ BATCH = 32
 MILLIMETRE = 1e-3
 """World units in a step of depth that nerfstudio assumes where nothing else is said."""
 
+TUM_STEPS, TUM_FPS = 5000.0, 30.0
+"""Steps of depth in a world unit, and pictures a second, where nothing speaks against it."""
+
 REACH = 10.0
 """Scene lengths that depth files have to reach; what lies beyond is written as not known."""
 
@@ -70,27 +73,46 @@ def write_dataset(world: World, points: Points, folder: Path, *, kind: str) -> i
     check_dataset(kind, folder)
     points = points[points.confidence > 0]
     with new_folder(folder) as place:
-        (place / "images").mkdir()
         DATASETS[kind](world, points, place)
         return len(world.frame_ids())
 
 
-def depth_unit(scale: float) -> float:
-    """World units in a step of depth: a power of ten, and a millimetre where that suits the world.
+def depth_unit(scale: float, *, usual: float = MILLIMETRE) -> float:
+    """World units in a step of depth: what is ``usual`` where that suits the world, else a power of ten.
 
     Args:
         scale: median depth of the first view, in world units.
+        usual: what readers assume where nothing else is said, in world units.
     """
-    finest = 10.0 ** math.ceil(math.log10(REACH * scale / LAST_CODE))
-    is_fine_enough = finest <= MILLIMETRE and scale >= 100 * MILLIMETRE
-    return MILLIMETRE if is_fine_enough else finest
+    least = REACH * scale / LAST_CODE
+    return usual if least <= usual <= scale / 100 else 10.0 ** math.ceil(math.log10(least))
+
+
+def steps_a_unit(scale: float) -> float:
+    """Steps of depth in a world unit, in TUM folders."""
+    return 1.0 / depth_unit(scale, usual=1.0 / TUM_STEPS)
+
+
+def only_lens(world: World) -> tuple[float, ...]:
+    """fx, fy, cx and cy of all frames, in pixels, centres of pixels at halves.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    lenses = {_lens(K) for K in world.cameras().K.double()}
+    if len(lenses) != 1:
+        raise ValueError(
+            f"the frames of {world.path} have {len(lenses)} lenses, and TUM folders can say only one; "
+            "export for nerfstudio or colmap"
+        )
+    return lenses.pop()
 
 
 def _write_nerfstudio(world: World, points: Points, place: Path) -> None:
     """``images``, ``depth``, ``transforms.json`` and ``sparse_pc.ply``; ``masks`` if anything was edited."""
     unit, said = depth_unit(world.scene.scale), []
     has_masks = any(chunk.edit is not None for chunk in world.chunks())  # all frames have one, or none
-    for folder in ("depth", "masks") if has_masks else ("depth",):
+    for folder in ("images", "depth", "masks") if has_masks else ("images", "depth"):
         (place / folder).mkdir()
     for name, frame, is_old in _pictures(world):
         _write_png(place / f"images/{name}", _bytes(frame.rgb[0]))
@@ -110,6 +132,7 @@ def _write_nerfstudio(world: World, points: Points, place: Path) -> None:
 def _write_colmap(world: World, points: Points, place: Path) -> None:
     """``images`` and ``sparse/0``; points without tracks. COLMAP has no place for depth."""
     photographs = []
+    (place / "images").mkdir()
     for name, frame, _ in _pictures(world):
         _write_png(place / f"images/{name}", _bytes(frame.rgb[0]))
         cameras = frame.cameras
@@ -124,11 +147,34 @@ def _write_colmap(world: World, points: Points, place: Path) -> None:
     write_model(model, place / "sparse/0")
 
 
+def _write_tum(world: World, points: Points, place: Path) -> None:
+    """``rgb``, ``depth`` and three lists; points have no place there, nor has the lens (``only_lens``)."""
+    unit = 1.0 / steps_a_unit(world.scene.scale)
+    only_lens(world)
+    folders = "rgb", "depth"
+    for folder in folders:
+        (place / folder).mkdir()
+    lists: dict[str, list[str]] = {"rgb": [], "depth": [], "groundtruth": []}
+    for number, (name, frame, is_old) in enumerate(_pictures(world)):
+        _write_png(place / f"rgb/{name}", _bytes(frame.rgb[0]))
+        _write_png(place / f"depth/{name}", _codes(frame.depth[0], (frame.valid & ~is_old)[0], unit))
+        time, c2w = f"{number / TUM_FPS:.6f}", frame.cameras.c2w[0].double().numpy()
+        for folder in folders:
+            lists[folder].append(f"{time} {folder}/{name}")
+        pose = (*c2w[:3, 3].tolist(), *Rotation.from_matrix(c2w[:3, :3]).as_quat().tolist())
+        lists["groundtruth"].append(" ".join([time, *map(repr, pose)]))
+    heads = {"groundtruth": "time tx ty tz qx qy qz qw"}
+    for name, rows in lists.items():
+        text = "\n".join([f"# {heads.get(name, 'time file')}", *rows, ""])
+        (place / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
 DATASETS: dict[str, Callable[[World, Points, Path], None]] = {
     "nerfstudio": _write_nerfstudio,
     "colmap": _write_colmap,
+    "tum": _write_tum,
 }
-"""Names that the command line takes to what writes them into an empty folder with ``images``."""
+"""Names that the command line takes to what writes them into an empty folder."""
 
 
 def _pictures(world: World) -> Iterator[tuple[str, Frames, Tensor]]:

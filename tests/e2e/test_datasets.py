@@ -41,6 +41,25 @@ def test_a_world_is_exported_as_a_dataset(
     assert contents(tmp_path) == before
 
 
+def test_a_world_comes_back_from_a_tum_folder_as_it_was_told(
+    walked: Callable[[int], Path], tmp_path: Path, model: Words, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", walked(3), tmp_path / "set", "--format", "tum") == 0
+    told = capsys.readouterr().out.strip()
+    assert told.startswith(f"{tmp_path / 'set'}: 3 frames for tum; worldgen import takes --intrinsics ")
+    words = told.split(" takes ")[1].split()
+    assert run("import", tmp_path / "set", tmp_path / "again", *words, *model[:2]) == 0
+    step = 1.0 / float(words[-1])
+    with World.open(walked(3)) as before, World.open(tmp_path / "again") as after:
+        first, again = before.frames(), after.frames()
+    assert torch.equal(first.rgb, again.rgb)
+    torch.testing.assert_close(again.cameras.c2w, first.cameras.c2w, atol=1e-6, rtol=0)
+    torch.testing.assert_close(again.cameras.K, first.cameras.K, atol=1e-3, rtol=0)
+    known = again.valid
+    assert known.float().mean() > 0.9 * first.valid.float().mean()
+    torch.testing.assert_close(again.depth[known], first.depth[known], atol=0.6 * step, rtol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of folders, one a layout."""

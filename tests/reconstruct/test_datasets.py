@@ -18,8 +18,9 @@ from memory.points import Points
 from memory.restore import restored_cache
 from memory.world import SceneInfo, World
 from reconstruct import datasets
-from reconstruct.datasets import depth_unit, write_dataset
+from reconstruct.datasets import depth_unit, only_lens, steps_a_unit, write_dataset
 from reconstruct.formats.captures import Capture, read_capture
+from reconstruct.formats.tum import tum_views
 from render.cameras import project
 from render.frames import Frames
 from tests.memory.test_world_hostile import contents
@@ -27,6 +28,7 @@ from tests.oracles.box_room import BoxRoom
 from tests.reconstruct.test_colmap import library
 
 KINDS = ("nerfstudio", "colmap")
+"""Kinds that tell lenses and points."""
 
 
 @pytest.fixture
@@ -205,6 +207,46 @@ def test_what_fails_half_way_leaves_nothing(
     with pytest.raises(ValueError, match="frame 1 is damaged"):
         write_dataset(world, points, tmp_path / "set", kind=kind)
     assert contents(tmp_path) == before
+
+
+def test_lists_of_tum_say_where_every_frame_was_and_what_it_saw(tmp_path: Path, frames: Frames):
+    cameras = dataclasses.replace(frames.cameras, K=frames.cameras.K[:1].expand(3, 3, 3).clone())
+    world = World.create(tmp_path / "w", SceneInfo(units="metres", scale=1.0, up=(0.0, 0.0, 1.0)))
+    world.commit(
+        dataclasses.replace(frames, cameras=cameras), given=True, generator="input", seed=0, settings={}
+    )
+    folder, stored = tmp_path / "set", world.frames()
+    assert write_dataset(world, points_of(world), folder, kind="tum") == len(stored)
+    views = tum_views(folder, K=only_lens(world), size=(cameras.width, cameras.height))
+    unit = 1.0 / steps_a_unit(world.scene.scale)
+    assert unit == 1.0 / 5000.0
+    for i, view in enumerate(views):
+        np.testing.assert_allclose(view.c2w, cameras.c2w[i].double().numpy(), atol=1e-6, rtol=0)
+        assert np.array_equal(np.asarray(Image.open(view.file)), (255 * stored.rgb[i]).round().byte().numpy())
+        steps = torch.from_numpy(np.asarray(Image.open(view.depth)).astype(np.int64))
+        reached = stored.valid[i, ..., 0] & (stored.depth[i, ..., 0] < 65_535 * unit)
+        assert torch.equal(steps > 0, reached)
+        torch.testing.assert_close(
+            steps[reached] * unit,
+            stored.depth[i, ..., 0][reached],
+            atol=0.51 * unit,
+            rtol=0,
+            check_dtype=False,
+        )
+    assert len(views) == len(stored)
+
+
+def test_frames_with_several_lenses_are_no_tum_folder(tmp_path: Path, frames: Frames):
+    world = World.create(tmp_path / "w", SceneInfo(units="metres", scale=2.0, up=(0.0, 0.0, 1.0)))
+    world.commit(frames, given=True, generator="input", seed=0, settings={})
+    with pytest.raises(ValueError, match="have 3 lenses"):
+        write_dataset(world, points_of(world), tmp_path / "set", kind="tum")
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(("scale", "steps"), [(1.0, 5000.0), (2.0, 1000.0), (0.001, 1e6), (50.0, 100.0)])
+def test_steps_of_depth_suit_the_scale(scale: float, steps: float):
+    assert steps_a_unit(scale) == pytest.approx(steps)
 
 
 def test_an_empty_world_has_no_dataset(tmp_path: Path):
