@@ -29,6 +29,9 @@ QUALITIES = {"Full": MOST_SPLATS, "Standard": 400_000, "Preview": 60_000}
 MESH_FACES = {"Full": 200_000, "Standard": 100_000, "Preview": 20_000}
 """How many faces of a mesh are drawn at most, about, at each quality."""
 
+AXES = 0.5
+"""Scene lengths that the axes of the world are long."""
+
 Ground = Literal["Night", "Day"]
 
 
@@ -41,6 +44,7 @@ class LookPanel:
         gui = stage.server.gui
         for name, hint in LAYER_HINTS.items():
             self._add_switch(name, hint)
+        self._add_axes()
         most = MESH_FACES[next(iter(QUALITIES))]
         self._mesh = None if meshing is None else MeshSwitch(stage, meshing, most=most)
         self._paint = gui.add_dropdown(
@@ -61,6 +65,20 @@ class LookPanel:
             name.capitalize(), initial_value=name == "splats", hint=hint
         )
         box.on_update(lambda _: self._stage.layers.switch(name, visible=box.value))
+
+    def _add_axes(self) -> None:
+        """The axes of the world where it began, in the colours of docs/conventions.md."""
+        axes, scale = self._stage.server.scene.world_axes, self._stage.scale
+        axes.axes_length, axes.axes_radius = AXES * scale, 0.02 * AXES * scale
+        axes.origin_radius = 0.04 * AXES * scale
+        box = self._stage.server.gui.add_checkbox(
+            "Axes", initial_value=False, hint="Of the world, from its origin: x red, y green, z blue."
+        )
+
+        def switch(_: viser.GuiEvent) -> None:
+            axes.visible = box.value
+
+        box.on_update(switch)
 
     def _painted(self, event: viser.GuiEvent) -> None:
         if self._paint.value not in PAINTS:

@@ -424,6 +424,8 @@ def test_colours_quality_and_background_can_be_chosen(seen: Open):
         page.wait_for_timeout(500)
     seen.choose("Quality", "Preview")
     wait_until(lambda: layers._most == QUALITIES["Preview"], what="the limit")
+    page.get_by_role("checkbox", name="Axes").press("Space")
+    wait_until(lambda: seen.viewer._server.scene.world_axes.visible, what="the axes")
 
 
 @pytest.mark.slow  # a browser beside a dozen busy processes once stopped answering here
