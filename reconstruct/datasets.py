@@ -10,6 +10,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def _write_nerfstudio(world: World, points: Points, place: Path) -> None:
     _write_points(place / "sparse_pc.ply", points)
 
 
-def _write_colmap(world: World, points: Points, place: Path) -> None:
+def _write_colmap(world: World, points: Points, place: Path, *, as_text: bool = False) -> None:
     """``images`` and ``sparse/0``; points without tracks. COLMAP has no place for depth."""
     photographs = []
     (place / "images").mkdir()
@@ -144,7 +145,7 @@ def _write_colmap(world: World, points: Points, place: Path) -> None:
         photographs=photographs, points=points.positions.double().numpy(), rgb=_bytes(points.rgb)
     )
     (place / "sparse/0").mkdir(parents=True)
-    write_model(model, place / "sparse/0")
+    write_model(model, place / "sparse/0", as_text=as_text)
 
 
 def _write_tum(world: World, points: Points, place: Path) -> None:
@@ -172,6 +173,7 @@ def _write_tum(world: World, points: Points, place: Path) -> None:
 DATASETS: dict[str, Callable[[World, Points, Path], None]] = {
     "nerfstudio": _write_nerfstudio,
     "colmap": _write_colmap,
+    "colmap-text": partial(_write_colmap, as_text=True),
     "tum": _write_tum,
 }
 """Names that the command line takes to what writes them into an empty folder."""

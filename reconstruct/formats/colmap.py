@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,27 +109,48 @@ def read_photographs(folder: Path) -> list[Photograph]:
     )
 
 
-def write_model(model: SparseModel, folder: Path) -> None:
-    """Write ``cameras.bin``, ``images.bin`` and ``points3D.bin`` into a folder that exists."""
+def write_model(model: SparseModel, folder: Path, *, as_text: bool = False) -> None:
+    """Write ``cameras``, ``images`` and ``points3D`` (.bin or .txt) into a folder that exists."""
     lenses = list(dict.fromkeys(photograph.lens for photograph in model.photographs))
-    cameras = [
-        struct.pack("<iiQQ", i + 1, MODELS[lens.model][0], lens.width, lens.height)
-        + struct.pack(f"<{len(lens.params)}d", *lens.params)
-        for i, lens in enumerate(lenses)
-    ]
+    numbers = {lens: i + 1 for i, lens in enumerate(lenses)}
+    cameras = [(numbers[lens], lens) for lens in lenses]
     images = []
     for i, photograph in enumerate(model.photographs):
-        x, y, z, w = Rotation.from_matrix(photograph.w2c[:3, :3]).as_quat()
-        pose = struct.pack(
-            "<i7di", i + 1, w, x, y, z, *photograph.w2c[:3, 3], lenses.index(photograph.lens) + 1
-        )
-        images.append(pose + photograph.name.encode() + b"\0" + struct.pack("<Q", 0))
+        x, y, z, w = Rotation.from_matrix(photograph.w2c[:3, :3]).as_quat().tolist()
+        pose = (w, x, y, z, *photograph.w2c[:3, 3].tolist())
+        images.append((i + 1, pose, numbers[photograph.lens], photograph.name))
     points = [
-        struct.pack("<Q3d3BdQ", i + 1, *place, *colour, 0.0, 0)
+        (i + 1, place, colour)
         for i, (place, colour) in enumerate(zip(model.points.tolist(), model.rgb.tolist(), strict=True))
     ]
-    for part, rows in zip(PARTS, (cameras, images, points), strict=True):
-        (folder / f"{part}.bin").write_bytes(struct.pack("<Q", len(rows)) + b"".join(rows))
+    if as_text:
+        texts = (
+            [f"{i} {lens.model} {lens.width} {lens.height} {_words(lens.params)}" for i, lens in cameras],
+            [f"{i} {_words(pose)} {lens} {name}\n" for i, pose, lens, name in images],  # and no features
+            [f"{i} {_words(place)} {_words(colour)} 0" for i, place, colour in points],
+        )
+        for part, lines in zip(PARTS, texts, strict=True):
+            (folder / f"{part}.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        return
+    rows = (
+        [
+            struct.pack("<iiQQ", i, MODELS[lens.model][0], lens.width, lens.height)
+            + struct.pack(f"<{len(lens.params)}d", *lens.params)
+            for i, lens in cameras
+        ],
+        [
+            struct.pack("<i7di", i, *pose, lens) + name.encode() + b"\0" + struct.pack("<Q", 0)
+            for i, pose, lens, name in images
+        ],
+        [struct.pack("<Q3d3BdQ", i, *place, *colour, 0.0, 0) for i, place, colour in points],
+    )
+    for part, packed in zip(PARTS, rows, strict=True):
+        (folder / f"{part}.bin").write_bytes(struct.pack("<Q", len(packed)) + b"".join(packed))
+
+
+def _words(numbers: Sequence[float | int]) -> str:
+    """Numbers as text that reads back as they are."""
+    return " ".join(map(repr, numbers))
 
 
 def _part(folder: Path, part: str) -> Path | None:

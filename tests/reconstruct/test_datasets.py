@@ -27,7 +27,7 @@ from tests.memory.test_world_hostile import contents
 from tests.oracles.box_room import BoxRoom
 from tests.reconstruct.test_colmap import library
 
-KINDS = ("nerfstudio", "colmap")
+KINDS = ("nerfstudio", "colmap", "colmap-text")
 """Kinds that tell lenses and points."""
 
 
@@ -155,8 +155,11 @@ def test_what_was_edited_since_is_masked_and_has_no_depth(world: World, tmp_path
     assert depth[~masked[0]].any()
 
 
-def test_colmap_reads_the_model(world: World, tmp_path: Path):
-    exported(world, tmp_path / "set", kind="colmap")
+@pytest.mark.parametrize("kind", ["colmap", "colmap-text"])
+def test_colmap_reads_the_model(world: World, tmp_path: Path, kind: str):
+    exported(world, tmp_path / "set", kind=kind)
+    endings = {file.suffix for file in (tmp_path / "set/sparse/0").iterdir()}
+    assert endings == {".txt" if kind == "colmap-text" else ".bin"}
     said = library(tmp_path / "set/sparse/0", tmp_path / "again", kind="binary")
     cameras = world.cameras()
     for i in range(3):

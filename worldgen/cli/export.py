@@ -30,7 +30,8 @@ class Export:
     Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
     glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
 
-    Datasets: with --format nerfstudio, colmap or tum the frames are written as a folder that trainers read.
+    Datasets: with --format nerfstudio, colmap, colmap-text or tum the frames are written as a folder that
+    trainers read.
 
     Path: with --format path the cameras of the frames are written as JSON, which --path takes.
     """
@@ -41,7 +42,7 @@ class Export:
     dest: Annotated[Path, tyro.conf.Positional]
     """File to write; a new folder for datasets."""
 
-    format: Literal["splats", "mesh", "nerfstudio", "colmap", "tum", "path"] | None = None
+    format: Literal["splats", "mesh", "nerfstudio", "colmap", "colmap-text", "tum", "path"] | None = None
     """What to write where a suffix cannot tell."""
 
     max_splats: int | None = None
