@@ -43,6 +43,15 @@ By C++ (g++ 12.2), on the same Xeon while others used it; and by both within the
     draw fitted 150k, 640x480     70.4 ms     65.2 ms
     train fitted 150k, 640x480   281.2 ms    227.0 ms
 
+    2 threads, clock a second       numba         C++
+    draw 50k, 256x256               110.3       135.0
+    train 50k, 256x256               25.0        30.7
+    draw 200k, 640x480               32.6        39.1
+    train 200k, 640x480               6.9         8.1
+    draw fitted 150k, 640x480        25.5        30.3
+    train fitted 150k, 640x480        5.8         7.1
+
+The last table is of runs with nothing beside them, on a day when the machine was slower than for the first.
 Projection, its gradients and the lists of splats are numba's either way.
 """
 
