@@ -30,12 +30,11 @@ from torch import Tensor
 from memory.pictures import write_png
 from render.frames import Frames, concatenated
 from worldgen.evaluation.features import frechet_distance, hole_features
-from worldgen.evaluation.loops import FIRST_SEED, LAPS, contrast_of, walk
+from worldgen.evaluation.loops import LAPS, contrast_of, true_views, walk
 from worldgen.generator import Generator, RGBDGenerator
 from worldgen.model.weights import DEFAULT_WEIGHTS
-from worldgen.worlds import random_scene, random_walk_cameras, render
 
-LAP, TRUE_VIEWS, COLUMNS = 100, 16, 12
+LAP, COLUMNS = 100, 12
 
 
 def features(frames: Frames) -> Float[Tensor, "p d"]:
@@ -51,12 +50,6 @@ def lap(generator: Generator, index: int, *, surveys: bool) -> Frames:
     return concatenated(list(itertools.islice(steps, LAP)))
 
 
-def truth(index: int, *, size: int) -> Frames:
-    """Views of the world as it is."""
-    scene = random_scene(FIRST_SEED + index)
-    return render(scene, random_walk_cameras(scene, n=TRUE_VIEWS, seed=index, width=size, height=size))
-
-
 def main() -> None:
     """Print a row a way of walking, and draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -65,7 +58,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     generator = RGBDGenerator(options.weights)
-    true = [truth(i, size=generator.size) for i in range(options.loops)]
+    true = [true_views(i, size=generator.size) for i in range(options.loops)]
     known = [features(views) for views in true]
     rows: list[list[Tensor]] = [[] for _ in true]
     print(f"{'views ahead':<12}{'together':>10}{'a world':>10}{'contrast':>10}{'s a lap':>10}")

@@ -42,13 +42,7 @@ from memory._records import (
 from memory._rows import scene_from_rows
 from memory._schema import FORMAT, check_header
 from memory._store import Disk, Store
-from memory._surfaces import (
-    checksum,
-    read_surface,
-    source_of,
-    storable,
-    sweep_surfaces,
-)
+from memory._surfaces import checksum, read_surface, source_of, storable, sweep_surfaces
 from memory._tree import Tree
 from memory.boxes import Box, box_around
 from memory.points import Points

@@ -20,7 +20,8 @@ from memory.world import World
 from render.cameras import Cameras
 from render.frames import Frames
 from render.paths import path_named
-from tests.worldgen.test_rollout import INFO, SIZE, Photographer
+from tests.worldgen.conftest import SIZE
+from tests.worldgen.test_rollout import INFO, Photographer
 from worldgen.conditions import Known, SceneUnits
 from worldgen.evaluation.loops import SAME_DB, WINDOW
 from worldgen.report import Report, page_of, report_on
@@ -28,7 +29,7 @@ from worldgen.report import measures as measures_module
 from worldgen.report.plots import Series, lines, stacked, ticks
 from worldgen.report.summary import ChunkLook, drift_of
 from worldgen.rollout import Growth, start
-from worldgen.worlds import Scene, random_scene, random_walk_cameras
+from worldgen.worlds import Scene
 
 FRAMES = 21
 HOSTILE = "<script src=http://bad.example/x.js></script>"
@@ -63,16 +64,6 @@ class Forgetful(Photographer):
         noise = torch.rand(frames.rgb.shape, generator=torch.Generator().manual_seed(seed))
         grey = 0.5 + 0.3 * (frames.rgb - 0.5) + 0.2 * noise
         return dataclasses.replace(frames, rgb=grey.clamp(0.0, 1.0), depth=1.1 * frames.depth)
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    return random_scene(11)
-
-
-@pytest.fixture(scope="module")
-def camera(scene: Scene) -> Cameras:
-    return random_walk_cameras(scene, n=1, seed=2, width=SIZE, height=SIZE)
 
 
 def grow(folder: Path, generator: Photographer, camera: Cameras, *, frames: int = FRAMES) -> Path:

@@ -15,12 +15,12 @@ from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
 from render.metrics import psnr
 from render.paths import path_named
+from tests.worldgen.conftest import SIZE
 from worldgen.conditions import Known, SceneUnits
 from worldgen.generator import Generator
 from worldgen.rollout import RECALLED_FRAMES, Growth, frame_seed, scene_scale, start
-from worldgen.worlds import Scene, random_scene, random_walk_cameras, render
+from worldgen.worlds import Scene, render
 
-SIZE = 48
 INFO = SceneInfo(units="scene", scale=1.0, up=(0.0, -1.0, 0.0))
 
 
@@ -47,16 +47,6 @@ class Broken(Photographer):
     def __call__(self, known: Known, recall: Frames | None, *, units: SceneUnits, seed: int) -> Frames:
         """Fail."""
         raise RuntimeError("out of film")
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    return random_scene(11)
-
-
-@pytest.fixture(scope="module")
-def camera(scene: Scene) -> Cameras:
-    return random_walk_cameras(scene, n=1, seed=2, width=SIZE, height=SIZE)
 
 
 def begun(folder: Path, scene: Scene, camera: Cameras, *, frames: int, path: str = "there-and-back") -> World:

@@ -14,24 +14,14 @@ from memory.world import AHEAD, World
 from reconstruct.film.scenes import frame_scene
 from render.cameras import Cameras
 from render.paths import path_named
-from tests.worldgen.test_rollout import INFO, SIZE, Photographer
+from tests.worldgen.test_rollout import INFO, Photographer
 from worldgen.conditions import FEW_KNOWN
 from worldgen.replay import replay
 from worldgen.rollout import Growth, start
 from worldgen.survey import GAP, MOST_VIEWS, survey
-from worldgen.worlds import Scene, random_scene, random_walk_cameras, render
+from worldgen.worlds import Scene, render
 
 TURN = 24
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    return random_scene(11)
-
-
-@pytest.fixture(scope="module")
-def camera(scene: Scene) -> Cameras:
-    return random_walk_cameras(scene, n=1, seed=2, width=SIZE, height=SIZE)
 
 
 @pytest.fixture

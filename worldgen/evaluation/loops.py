@@ -72,12 +72,15 @@ def contrast_of(frames: Frames) -> float:
     return float(contrast(frames.rgb).median())
 
 
-def true_contrast(index: int, *, size: int) -> float:
-    """Contrast of the ``index``-th world as it is, over views of a walk through it."""
+def true_views(index: int, *, size: int) -> Frames:
+    """``TRUE_VIEWS`` exact views of a walk through the ``index``-th world."""
     scene = random_scene(FIRST_SEED + index)
-    return contrast_of(
-        render(scene, random_walk_cameras(scene, n=TRUE_VIEWS, seed=index, width=size, height=size))
-    )
+    return render(scene, random_walk_cameras(scene, n=TRUE_VIEWS, seed=index, width=size, height=size))
+
+
+def true_contrast(index: int, *, size: int) -> float:
+    """Contrast of the ``index``-th world as it is."""
+    return contrast_of(true_views(index, size=size))
 
 
 def walk(
