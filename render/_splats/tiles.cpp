@@ -136,6 +136,22 @@ inline Floats raw_alpha(Floats t) {
     return is_seen ? alpha : Floats{};
 }
 
+// What a splat adds to the pixels of one part of a row; takes its share of the transmittance there.
+struct Layer {
+    Floats s, raw, alpha, weight;
+    Ints is_open;
+
+    Layer(const Slice &slice, int part, Floats &T)
+        : s(slice.steep * column_numbers(part) - slice.middle),
+          raw(raw_alpha(slice.peak - s * s)),
+          alpha(raw < MAX_ALPHA ? raw : all(MAX_ALPHA)) {
+        Floats taken = T * alpha, after = T - taken;
+        is_open = after > MIN_TRANSMITTANCE;
+        weight = is_open ? taken : Floats{};
+        T = is_open ? after : -magnitude(T);
+    }
+};
+
 constexpr int AHEAD = 8;  // splats that are fetched before their turn
 
 // Goes through a tile's splats front to back, as far as its pixels can change.
@@ -161,16 +177,11 @@ inline void draw_splat(const Splat &splat, float left, Rows rows, Picture &tile)
     for (int j = rows.first; j <= rows.last; j++) {
         Slice slice(splat, left, float(j) - splat.v);
         for (int p = 0; p < PARTS; p++) {
-            Floats s = slice.steep * column_numbers(p) - slice.middle, raw = raw_alpha(slice.peak - s * s);
-            Floats alpha = raw < MAX_ALPHA ? raw : all(MAX_ALPHA), before = tile.T[j][p];
-            Floats taken = before * alpha, after = before - taken;
-            Ints is_open = after > MIN_TRANSMITTANCE;
-            Floats weight = is_open ? taken : Floats{};
-            tile.T[j][p] = is_open ? after : -magnitude(before);
-            tile.red[j][p] += weight * splat.red;
-            tile.green[j][p] += weight * splat.green;
-            tile.blue[j][p] += weight * splat.blue;
-            tile.depth[j][p] += weight * splat.depth;
+            Layer layer(slice, p, tile.T[j][p]);
+            tile.red[j][p] += layer.weight * splat.red;
+            tile.green[j][p] += layer.weight * splat.green;
+            tile.blue[j][p] += layer.weight * splat.blue;
+            tile.depth[j][p] += layer.weight * splat.depth;
         }
     }
 }
@@ -185,30 +196,25 @@ inline void sum_splat(const Splat &splat, float left, Rows rows, Slopes &tile, f
         float dy = float(j) - splat.v;
         Slice slice(splat, left, dy);
         for (int p = 0; p < PARTS; p++) {
-            Floats s = slice.steep * column_numbers(p) - slice.middle, raw = raw_alpha(slice.peak - s * s);
-            Floats alpha = raw < MAX_ALPHA ? raw : all(MAX_ALPHA), before = tile.T[j][p];
-            Floats taken = before * alpha, after = before - taken;
-            Ints is_open = after > MIN_TRANSMITTANCE;
-            Floats weight = is_open ? taken : Floats{};
-            tile.T[j][p] = is_open ? after : -magnitude(before);
+            Layer layer(slice, p, tile.T[j][p]);
             Floats red = tile.red[j][p], green = tile.green[j][p], blue = tile.blue[j][p], depth = tile.depth[j][p];
-            Floats own = weight * (splat.red * red + splat.green * green + splat.blue * blue + splat.depth * depth +
-                                   tile.alpha[j][p]);
+            Floats shown = splat.red * red + splat.green * green + splat.blue * blue + splat.depth * depth;
+            Floats own = layer.weight * (shown + tile.alpha[j][p]);
             Floats behind = tile.rest[j][p] - own;
             tile.rest[j][p] = behind;
-            Floats q = own - behind * alpha / (1.0f - alpha);
-            q = (is_open & (raw < MAX_ALPHA)) ? q : Floats{};
-            Floats qs = q * s;
+            Floats q = own - behind * layer.alpha / (1.0f - layer.alpha);
+            q = (layer.is_open & (layer.raw < MAX_ALPHA)) ? q : Floats{};
+            Floats qs = q * layer.s;
             m[0] += q;
             m[1] += qs;
-            m[2] += qs * s;
+            m[2] += qs * layer.s;
             m[3] += q * dy;
             m[4] += qs * dy;
             m[5] += q * (dy * dy);
-            m[6] += weight * red;
-            m[7] += weight * green;
-            m[8] += weight * blue;
-            m[9] += weight * depth;
+            m[6] += layer.weight * red;
+            m[7] += layer.weight * green;
+            m[8] += layer.weight * blue;
+            m[9] += layer.weight * depth;
         }
     }
     Four moments[3] = {totals(m), totals(m + 4), totals(m + 8)};
