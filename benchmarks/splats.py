@@ -69,7 +69,7 @@ from torch import Tensor
 from benchmarks.timing import cpu_ms, wall_ms
 from reconstruct.adam import SelectiveAdam
 from reconstruct.photometric import photometric_loss
-from render._splats.kernels import VARIABLE, tile_kernels
+from render._splats.kernels import VARIABLE, splat_kernels
 from render.cameras import Cameras, intrinsics_from_fov, rays_cam, unproject
 from render.gaussians import Gaussians, sh_from_rgb
 from render.paths import turn
@@ -210,7 +210,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.kernels:
         os.environ[VARIABLE] = options.kernels
-    print(f"kernels: {tile_kernels().name}")
+    print(f"kernels: {splat_kernels().name}")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'CPU time, one thread':25} {'forward':>11} {'both':>11} {'gsplat both':>15}")

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render._splats.bridge import kernel_fronts, kernel_layers, painted
+from render._splats.bridge import kernel_fronts, kernel_picture, painted
 from render.cameras import Cameras
 from render.gaussians import Gaussians, sh_from_rgb
 from render.splat_twin import BLUR, FAR_PLANE, NEAR_PLANE, twin_fronts, twin_layers
@@ -219,11 +219,12 @@ def _render_numba(
 ) -> SplatImage:
     """Our kernels, in single precision on the CPU."""
     needed = [background, cameras.c2w, *(getattr(gaussians, field.name) for field in fields(gaussians))]
+    behind = background.expand(len(cameras), cameras.height, cameras.width, 3)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needed):
         note = None if trace is None else trace.note
-        return _finished(kernel_layers(gaussians, cameras, threads=threads, note=note), background)
-    behind = background.expand(len(cameras), cameras.height, cameras.width, 3)
-    rgb, depth, alpha = painted(gaussians, cameras, behind, threads=threads)
+        rgb, depth, alpha = kernel_picture(gaussians, cameras, behind, threads=threads, note=note)
+    else:
+        rgb, depth, alpha = painted(gaussians, cameras, behind, threads=threads)
     return SplatImage(rgb=rgb, depth=depth, alpha=alpha)
 
 

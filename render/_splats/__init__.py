@@ -2,9 +2,9 @@
 
 Room: render (ground floor). Private to ``render.splats``; ``render.splat_twin`` says the same in torch.
 Single precision throughout.
-Project, sort by depth, list per row of tiles, list per tile, composite front to back. Every pixel is owned by
-one job and every list keeps the order of depth, so pictures and gradients do not depend on the threads.
-All of it is numba's; where there is a compiler, tiles and their gradients are C++ (``kernels.py``).
+Project, list per row of tiles, sort it by depth, list per tile, composite front to back. Every pixel is owned
+by one job and every list keeps the order of depth, so pictures and gradients do not depend on the threads.
+All of it is numba's; where there is a compiler, projection, tiles and gradients are C++ (``kernels.py``).
 """
 
 from __future__ import annotations
@@ -18,13 +18,23 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt32
 from numpy import ndarray
 
-from render._splats.arrays import CHUNK, LAYERS, RECORD, TILE, Canvas, Records, Splats, View
-from render._splats.drawing import lay_over
+from render._splats.arrays import (
+    CHUNK,
+    LAYERS,
+    MOMENTS,
+    PIXEL_SLOPES,
+    RECORD,
+    TILE,
+    Canvas,
+    Records,
+    Slopes,
+    Splats,
+    View,
+)
+from render._splats.finishing import lay_over, lay_over_back
 from render._splats.fronts import front_row
-from render._splats.kernels import tile_kernels
+from render._splats.kernels import splat_kernels
 from render._splats.lists import binned_by_row, binned_by_tile
-from render._splats.projection import project_chunk
-from render._splats.projection_gradients import places_of, project_chunk_back
 
 __all__ = [
     "LAYERS",
@@ -66,11 +76,11 @@ class Drawn(NamedTuple):
     counts: Int64[ndarray, " c"]
     """Records a chunk."""
 
-    listed: UInt32[ndarray, " l"]
-    """Slots of all rows of tiles, one row after the other."""
+    places: tuple[Int64[ndarray, " g"], UInt32[ndarray, " l"]]
+    """Where the places of each slot begin, and all places: those where it stands in the lists of all rows."""
 
     starts: Int64[ndarray, " r"]
-    """Where each row begins."""
+    """Where the list of each row of tiles begins, were they one after the other."""
 
     rows: list[tuple[ndarray, ndarray, ndarray]]
     """Per row, what drawing reads of its splats, and the lists of its tiles."""
@@ -83,17 +93,28 @@ class Drawn(NamedTuple):
         return np.concatenate(parts) if parts else ids[:0]
 
 
-class Slopes(NamedTuple):
-    """Gradients by Gaussians and by the camera."""
+class _Listed(NamedTuple):
+    """What a camera sees, by row of tiles."""
 
-    means: Float32[ndarray, "g 3"]
-    quats: Float32[ndarray, "g 4"]
-    log_scales: Float32[ndarray, "g 3"]
-    logit_opacities: Float32[ndarray, " g"]
-    sh: Float32[ndarray, "g k 3"]
+    records: Records
+    counts: Int64[ndarray, " c"]
+    """Records a chunk."""
 
-    screen: Float32[ndarray, " g"]
-    """Length of the gradient by the place on the screen, a pixel; what densification goes by."""
+    slots: UInt32[ndarray, " l"]
+    """Slots of all rows, one row after the other."""
+
+    starts: Int64[ndarray, " r"]
+    """Where each row begins."""
+
+    firsts: Int64[ndarray, " g"]
+    """Per slot, the number of the first of its places."""
+
+    places: UInt32[ndarray, " l"]
+    """Where slots stand among those of all rows."""
+
+    def row(self, row: int) -> UInt32[ndarray, " s"]:
+        """Slots of one row of tiles."""
+        return self.slots[self.starts[row] : self.starts[row + 1]]
 
 
 def paint(
@@ -120,92 +141,98 @@ def _empty(size: tuple[int, int]) -> Float32[ndarray, "h w"]:
 
 
 def _paint_rows(
-    seen: tuple[Records, ndarray, ndarray, ndarray],
-    top: int,
-    *,
-    background: Float32[ndarray, "h w 3"],
-    canvas: Canvas,
-    run: Run,
+    seen: _Listed, top: int, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
 ) -> None:
     """Fill a canvas with the pixel rows of the picture from ``top`` on."""
-    (records, _, listed, starts), kernels = seen, tile_kernels()
+    kernels = splat_kernels()
 
     def one(row: int) -> None:
-        below = top + row * TILE
-        slots = listed[starts[below // TILE] : starts[below // TILE + 1]]
-        strip = Canvas(*(part[row * TILE : (row + 1) * TILE] for part in canvas))
+        below, strip = top + row * TILE, _strip(canvas, row)
         size = strip.alpha.shape
+        lists = binned_by_tile(seen.row(below // TILE), seen.records, below, size[1])
         layers = np.empty((*size, LAYERS), np.float32)
-        kernels.draw_tiles(*binned_by_tile(slots, records.fields, below, size[1]), layers)
+        kernels.draw_tiles(*lists, layers)
         lay_over(layers, background[below : below + TILE], strip)
 
     run(one, -(-len(canvas.alpha) // TILE))
 
 
-def draw(splats: Splats, view: View, *, run: Run) -> Drawn:
-    """Draw ``splats`` as ``view`` sees them, over black, and keep what gradients need."""
-    records, counts, listed, starts = _listed(splats, view, run)
-    layers, kernels = np.empty((view.height, view.width, LAYERS), np.float32), tile_kernels()
+def _strip(canvas: Canvas, row: int) -> Canvas:
+    """One row of tiles of a picture."""
+    return Canvas(*(part[row * TILE : (row + 1) * TILE] for part in canvas))
+
+
+def draw(
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
+) -> Drawn:
+    """Do what :func:`paint` does, and keep what gradients need."""
+    seen, kernels = _listed(splats, view, run), splat_kernels()
+    layers = np.empty((view.height, view.width, LAYERS), np.float32)
 
     def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
-        slots, top = listed[starts[row] : starts[row + 1]], row * TILE
-        lists = binned_by_tile(slots, records.fields, top, view.width)
+        top = row * TILE
+        lists = binned_by_tile(seen.row(row), seen.records, top, view.width)
         kernels.draw_tiles(*lists, layers[top : top + TILE])
+        lay_over(layers[top : top + TILE], background[top : top + TILE], _strip(canvas, row))
         return lists
 
-    rows = run(one, len(starts) - 1)
-    return Drawn(layers=layers, records=records, counts=counts, listed=listed, starts=starts, rows=rows)
+    rows = run(one, len(seen.starts) - 1)
+    return Drawn(
+        layers=layers,
+        records=seen.records,
+        counts=seen.counts,
+        places=(seen.firsts, seen.places),
+        starts=seen.starts,
+        rows=rows,
+    )
 
 
 def find_fronts(splats: Splats, view: View, *, fronts: Int64[ndarray, "h w"], run: Run) -> None:
     """Write the Gaussian of every pixel at which less than half of the light passes on; -1 where none is."""
-    records, _, listed, starts = _listed(splats, view, run)
-
-    def one(row: int) -> None:
-        front_row(listed[starts[row] : starts[row + 1]], records, row * TILE, fronts)
-
-    run(one, len(starts) - 1)
+    seen = _listed(splats, view, run)
+    run(lambda row: front_row(seen.row(row), seen.records, row * TILE, fronts), len(seen.starts) - 1)
 
 
-def _listed(splats: Splats, view: View, run: Run) -> tuple[Records, ndarray, ndarray, ndarray]:
-    """Records of what is seen, how many a chunk, and their slots by row of tiles, nearest first."""
+def _listed(splats: Splats, view: View, run: Run) -> _Listed:
+    """What is seen, by row of tiles."""
     g, rows = len(splats.means), -(-view.height // TILE)
-    fields, keys = np.empty((g, RECORD), np.float32), np.empty(g, np.uint32)
-    ids, tile_rows = np.empty(g, np.uint32), np.empty((g, 2), np.int16)
-    records = Records(fields=fields, keys=keys, ids=ids, tile_rows=tile_rows)
-    counts = run(lambda chunk: project_chunk(splats, view, chunk * CHUNK, records), -(-g // CHUNK))
+    records = Records(
+        fields=np.empty((g, RECORD), np.float32),
+        keys=np.empty(g, np.uint32),
+        ids=np.empty(g, np.uint32),
+        tile_rows=np.empty((g, 2), np.int16),
+    )
+    project_chunk, chunks = splat_kernels().project_chunk, -(-g // CHUNK)
+    counts = run(lambda chunk: project_chunk(splats, view, chunk * CHUNK, records), chunks)
     counts = np.array(counts, np.int64)
-    listed, starts = binned_by_row(keys, tile_rows, counts, rows)
-    return records, counts, listed, starts
+    return _Listed(records, counts, *binned_by_row(records.tile_rows, counts, rows))
 
 
 def slopes_of(
-    splats: Splats, view: View, drawn: Drawn, slopes: Float32[ndarray, "h w 5"], *, run: Run
+    splats: Splats, view: View, drawn: Drawn, by: Canvas, *, background: Float32[ndarray, "h w 3"], run: Run
 ) -> tuple[Slopes, Float64[ndarray, "5 4"]]:
-    """Gradients of a loss, given that by the layers of the picture.
+    """Gradients of a loss, given that by the picture.
 
     Returns:
         Those by the Gaussians, 0 for all that were not seen; and by the camera: three rows of ``w2c``, one of
         nothing, and ``origin``.
     """
-    kernels = tile_kernels()
+    kernels, sums = splat_kernels(), np.empty((drawn.starts[-1], MOMENTS), np.float32)
 
-    def moments(row: int) -> Float32[ndarray, "s 10"]:
+    def moments(row: int) -> None:
         part = slice(row * TILE, (row + 1) * TILE)
-        return kernels.sum_tiles(*drawn.rows[row], drawn.layers[part], slopes[part])
+        slopes = np.empty((*drawn.layers[part].shape[:2], PIXEL_SLOPES), np.float32)
+        lay_over_back(drawn.layers[part], background[part], _strip(by, row), slopes)
+        own = sums[drawn.starts[row] : drawn.starts[row + 1]]
+        kernels.sum_tiles(*drawn.rows[row], slopes, own)
 
-    sums = np.concatenate(run(moments, len(drawn.rows)))
-    places, starts = places_of(drawn.listed, drawn.records.tile_rows, drawn.counts)
-    out = Slopes(
-        **{name: np.zeros_like(getattr(splats, name)) for name in Splats._fields},
-        screen=np.zeros(len(splats.means), np.float32),
-    )
+    run(moments, len(drawn.rows))
+    out = Slopes(*map(np.empty_like, splats), screen=np.empty(len(splats.means), np.float32))
 
     def one(chunk: int) -> Float64[ndarray, "5 4"]:
         count = int(drawn.counts[chunk])
-        return project_chunk_back(
-            splats, view, chunk * CHUNK, count, drawn.records, places, starts, sums, out
-        )
+        given = drawn.records, drawn.places, sums
+        return kernels.project_chunk_back(splats, view, chunk * CHUNK, count, *given, out)
 
     cameras = run(one, len(drawn.counts))
     return out, np.sum(cameras, axis=0) if cameras else np.zeros((5, 4))

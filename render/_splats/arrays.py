@@ -19,10 +19,11 @@ BATCH = 32
 # Alpha at an offset (dx, dy) from (U, V) is 2^(LOG_O - FALL dy^2 - (STEEP (dx - SHEAR dy))^2). This
 # form, a Cholesky factor, keeps its precision along thin splats, where the usual conic cancels.
 U, V, STEEP, SHEAR, FALL, LOG_O, RED, GREEN, BLUE, DEPTH = range(10)
-# The outline where alpha is 1/255 reaches REACH_V up and down and is farthest right at dy = RIGHT_DV.
-REACH_V, RIGHT_DV = 10, 11
+# The outline where alpha is 1/255 reaches REACH_V up and down. Sideways, it stays within HALF_U of the line
+# dx = SHEAR dy.
+REACH_V, HALF_U = 10, 11
 RECORD = 16
-DRAWN = REACH_V + 1
+DRAWN = HALF_U + 1
 """Fields of a record that drawing reads."""
 
 
@@ -62,6 +63,19 @@ class Records(NamedTuple):
     """First and last row of tiles touched."""
 
 
+class Slopes(NamedTuple):
+    """Gradients by Gaussians and by the camera."""
+
+    means: Float32[ndarray, "g 3"]
+    quats: Float32[ndarray, "g 4"]
+    log_scales: Float32[ndarray, "g 3"]
+    logit_opacities: Float32[ndarray, " g"]
+    sh: Float32[ndarray, "g k 3"]
+
+    screen: Float32[ndarray, " g"]
+    """Length of the gradient by the place on the screen, a pixel; what densification goes by."""
+
+
 class Canvas(NamedTuple):
     """A picture."""
 
@@ -75,7 +89,10 @@ MAX_ALPHA, MIN_TRANSMITTANCE = np.float32(0.999), np.float32(1e-4)
 LAYERS = 5
 """Red, green, blue, and z-depth, each times the weight of the splats; and the sum of weights, alpha."""
 
-MOMENTS = 10
-"""What the gradients of a splat's pixels are summed to. Where alpha is 2^t, q is the gradient by t, s is
-STEEP (dx - SHEAR dy): q, q s, q s^2, q dy, q s dy, q dy^2; and the weight times the gradients by red, green,
-blue and depth."""
+PIXEL_SLOPES = LAYERS + 1
+"""The gradients of a loss by the layers, and what all splats of the pixel add to it, were it linear."""
+
+MOMENTS = 12
+"""What the gradients of a splat's pixels are summed to. Where alpha is 2^t, q is the gradient by t divided by
+ln 2, s is STEEP (dx - SHEAR dy): q, q s, q s^2, q dy, q s dy, q dy^2; the weight times the gradients by red,
+green, blue and depth; and two that stay 0, so that a row is a whole number of vectors."""

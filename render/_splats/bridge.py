@@ -1,4 +1,4 @@
-"""Between torch and the kernels: pictures without gradients, and layers with them."""
+"""Between torch and the kernels: pictures, without gradients and with them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,8 @@ def painted(
     splats, w2c = _splats(gaussians), cameras.w2c
     with runner(threads) as run:
         for i in range(len(cameras)):
-            canvas = Canvas(
-                rgb=rgb[i].numpy(),
-                depth=depth[i, ..., 0].numpy(),
-                alpha=alpha[i, ..., 0].numpy(),
-            )
-            # Not packed: a plain colour is one number a channel, however large the picture.
-            behind = background[i].detach().to(device="cpu", dtype=torch.float32).numpy()
-            view = _view(w2c[i], cameras.origins[i], cameras[[i]])
-            paint(splats, view, background=behind, canvas=canvas, run=run)
+            view, behind = _view(w2c[i], cameras.origins[i], cameras[[i]]), _plane(background[i])
+            paint(splats, view, background=behind, canvas=_canvas(rgb[i], depth[i], alpha[i]), run=run)
     return rgb, depth, alpha
 
 
@@ -66,23 +59,33 @@ def kernel_fronts(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> In
     return fronts
 
 
-def kernel_layers(
-    gaussians: Gaussians, cameras: Cameras, *, threads: int, note: Note | None
-) -> Float[Tensor, "n h w 5"]:
-    """Colour and depth times weight, over black, and alpha; gradients go back to Gaussians and poses.
+def kernel_picture(
+    gaussians: Gaussians,
+    cameras: Cameras,
+    background: Float[Tensor, "n h w 3"],
+    *,
+    threads: int,
+    note: Note | None,
+) -> tuple[Float[Tensor, "n h w 3"], Float[Tensor, "n h w 1"], Float[Tensor, "n h w 1"]]:
+    """What :func:`painted` draws; gradients go back to Gaussians, poses and the background.
 
     ``note`` is told, on the way back, which Gaussians each view saw and their slopes on the screen.
     """
     leaves = [getattr(gaussians, name) for name in Splats._fields]
     w2c, origins = cameras.w2c, cameras.origins
     views = [
-        _Layers.apply(*leaves, w2c[i], origins[i], cameras[[i]], threads, note) for i in range(len(cameras))
+        _Picture.apply(*leaves, w2c[i], origins[i], background[i], cameras[[i]], threads, note)
+        for i in range(len(cameras))
     ]
-    return torch.stack(views)  # type: ignore[arg-type]
+    if len(views) == 1:  # a view of it; stacking copies
+        rgb, depth, alpha = (part[None] for part in views[0])  # type: ignore[attr-defined]
+    else:
+        rgb, depth, alpha = map(torch.stack, zip(*views, strict=True))  # type: ignore[arg-type]
+    return rgb, depth, alpha
 
 
-class _Layers(torch.autograd.Function):
-    """One view: colour and depth times weight, over black, and alpha."""
+class _Picture(torch.autograd.Function):
+    """One view: colour, depth and alpha."""
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -94,38 +97,49 @@ class _Layers(torch.autograd.Function):
         sh: Float[Tensor, "g k 3"],
         w2c: Float[Tensor, "4 4"],
         origin: Float[Tensor, " 3"],
+        background: Float[Tensor, "h w 3"],
         camera: Cameras,
         threads: int,
         note: Note | None,
-    ) -> Float[Tensor, "h w 5"]:
+    ) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"], Float[Tensor, "h w 1"]]:
         """Draw; ``camera`` is read for its lens alone."""
         splats = Splats(*map(_array, (means, quats, log_scales, logit_opacities, sh)))
-        view = _view(w2c, origin, camera)
+        view, behind, size = _view(w2c, origin, camera), _plane(background), (camera.height, camera.width)
+        rgb, depth, alpha = torch.empty(*size, 3), torch.empty(*size, 1), torch.empty(*size, 1)
         with runner(threads) as run:
-            drawn = draw(splats, view, run=run)
-        ctx.call = splats, view, drawn, threads, note
-        return torch.from_numpy(drawn.layers)
+            drawn = draw(splats, view, background=behind, canvas=_canvas(rgb, depth, alpha), run=run)
+        ctx.call = splats, view, drawn, behind, threads, note
+        return rgb, depth, alpha
 
     @staticmethod
-    def backward(ctx: Any, grad: Float[Tensor, "h w 5"]) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *by: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Gradients by all that ``forward`` took, but the lens."""
-        splats, view, drawn, threads, note = ctx.call
+        splats, view, drawn, behind, threads, note = ctx.call
+        packed = _canvas(*(torch.from_numpy(_array(part)) for part in by))
         with runner(threads) as run:
-            slopes, camera = slopes_of(splats, view, drawn, _array(grad), run=run)
+            slopes, camera = slopes_of(splats, view, drawn, packed, background=behind, run=run)
         if note is not None:
             seen = torch.from_numpy(drawn.seen().astype(np.int64))
             note(seen, torch.from_numpy(slopes.screen)[seen])
         pose = torch.zeros(4, 4)
         pose[:3] = torch.from_numpy(camera[:3])
-        origin = torch.from_numpy(camera[4, :3]).float()
-        return (
-            *(torch.from_numpy(getattr(slopes, name)) for name in Splats._fields),
-            pose,
-            origin,
-            None,
-            None,
-            None,
-        )
+        origin, by_background = torch.from_numpy(camera[4, :3]).float(), None
+        if ctx.needs_input_grad[7]:
+            by_background = by[0] * (1.0 - torch.from_numpy(drawn.layers[..., 4:]))
+        leaves = (torch.from_numpy(getattr(slopes, name)) for name in Splats._fields)
+        return *leaves, pose, origin, by_background, None, None, None
+
+
+def _canvas(
+    rgb: Float[Tensor, "h w 3"], depth: Float[Tensor, "h w 1"], alpha: Float[Tensor, "h w 1"]
+) -> Canvas:
+    """Tensors as kernels see them."""
+    return Canvas(rgb=rgb.numpy(), depth=depth[..., 0].numpy(), alpha=alpha[..., 0].numpy())
+
+
+def _plane(background: Float[Tensor, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
+    """Not packed: a plain colour is one number a channel, however large the picture."""
+    return background.detach().to(device="cpu", dtype=torch.float32).numpy()
 
 
 def _splats(gaussians: Gaussians) -> Splats:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("tiles.cpp")
+SOURCE = Path(__file__).with_name("splats.cpp")
 COMPILERS = ("c++", "g++", "clang++")
 # Not -ffast-math: NaN keeps its meaning, and rounding by adding and taking away a number is not undone.
 FLAGS = (

@@ -1,4 +1,8 @@
-"""Drawing: splats blended front to back, a tile at a time. ``tiles.cpp`` says it too: edit both."""
+"""Drawing: splats blended front to back, a tile at a time. ``splats.cpp`` says it too: edit both.
+
+A tile is planes of one buffer, a number a pixel: of several buffers a compiler cannot know that they do not
+overlap, and asks before every row.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from render._splats.arrays import (
     DEPTH,
     FALL,
     GREEN,
+    LAYERS,
     LOG_O,
     MAX_ALPHA,
     MIN_TRANSMITTANCE,
@@ -25,16 +30,21 @@ from render._splats.arrays import (
     V,
 )
 
+PIXELS = TILE * TILE
+PLANE1, PLANE2, PLANE3 = np.uintp(PIXELS), np.uintp(2 * PIXELS), np.uintp(3 * PIXELS)
+PLANE4, PLANE5, PLANE6 = np.uintp(4 * PIXELS), np.uintp(5 * PIXELS), np.uintp(6 * PIXELS)
+"""Where planes begin. The first is the transmittance."""
+
 
 @contracted
 @no_type_check
 def _draw_splat(near, k, left, rows, tile):
     """Lay splat ``k`` behind what a tile shows already, in the rows given.
 
-    The inner loop has one SIMD lane per pixel: fixed length, unsigned indices, separate buffers, and
-    selects for branches. Time it after every edit. A full pixel has its transmittance negated.
+    The inner loop has one SIMD lane per pixel: fixed length, unsigned indices, and selects for branches.
+    Time it after every edit. A full pixel has its transmittance negated. Behind it are red to depth.
     """
-    (lo, hi), (T, red, green, blue, depth) = rows, tile
+    lo, hi = rows
     u, v, steep, shear = near[k, U] - np.float32(left), near[k, V], near[k, STEEP], near[k, SHEAR]
     r, g, b, z = near[k, RED], near[k, GREEN], near[k, BLUE], near[k, DEPTH]
     for j in range(lo, hi + 1):
@@ -48,15 +58,15 @@ def _draw_splat(near, k, left, rows, tile):
             alpha = exp2(t if t > -LOG2_255 else -LOG2_255)
             alpha = alpha if alpha < MAX_ALPHA else MAX_ALPHA
             alpha = alpha if t >= -LOG2_255 else ZERO
-            before = T[at]
+            before = tile[at]
             after = before - before * alpha
             is_open = after > MIN_TRANSMITTANCE
             weight = before * alpha if is_open else ZERO
-            T[at] = after if is_open else -abs(before)
-            red[at] += weight * r
-            green[at] += weight * g
-            blue[at] += weight * b
-            depth[at] += weight * z
+            tile[at] = after if is_open else -abs(before)
+            tile[at + PLANE1] += weight * r
+            tile[at + PLANE2] += weight * g
+            tile[at + PLANE3] += weight * b
+            tile[at + PLANE4] += weight * z
 
 
 @strict
@@ -85,13 +95,11 @@ def rows_reached(near, k, rows):
 @no_type_check
 def _draw_tile(members, near, left, tile):
     """Composite one tile front to back."""
-    tile[0][:] = ONE
-    for channel in tile[1:]:
-        channel[:] = ZERO
+    tile[:PIXELS], tile[PIXELS:] = ONE, ZERO
     lo, hi = 0, TILE - 1
     for i in range(len(members)):
         if i % BATCH == BATCH - 1:
-            lo, hi = open_rows(tile[0], (lo, hi))
+            lo, hi = open_rows(tile, (lo, hi))
             if lo > hi:
                 return
         k = members[i]
@@ -102,37 +110,20 @@ def _draw_tile(members, near, left, tile):
 @no_type_check
 def _show_tile(tile, left, layers):
     """Copy a finished tile into its row of tiles."""
-    T, red, green, blue, depth = tile
     height, width = layers.shape[:2]
     for j in range(height):
         for i in range(min(TILE, width - left)):
-            at, pixel = j * TILE + i, layers[j, left + i]
-            pixel[0], pixel[1], pixel[2], pixel[3] = red[at], green[at], blue[at], depth[at]
-            pixel[4] = ONE - abs(T[at])
+            at, pixel = np.uintp(j * TILE + i), layers[j, left + i]
+            pixel[0], pixel[1] = tile[at + PLANE1], tile[at + PLANE2]
+            pixel[2], pixel[3] = tile[at + PLANE3], tile[at + PLANE4]
+            pixel[4] = ONE - abs(tile[at])
 
 
 @strict
 @no_type_check
 def draw_tiles(near, members, starts, layers):
     """Draw one row of tiles into its part of the layers of a picture, over black."""
-    size = TILE * TILE
-    T, red, green = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    tile = T, red, green, np.empty(size, np.float32), np.empty(size, np.float32)
+    tile = np.empty(LAYERS * PIXELS, np.float32)
     for column in range(len(starts) - 1):
         _draw_tile(members[starts[column] : starts[column + 1]], near, column * TILE, tile)
         _show_tile(tile, column * TILE, layers)
-
-
-@strict
-@no_type_check
-def lay_over(layers, background, canvas):
-    """Finish layers as they are shown, with the operations that torch would take on them."""
-    height, width = canvas.alpha.shape
-    for j in range(height):
-        for i in range(width):
-            pixel, alpha = layers[j, i], layers[j, i, 4]
-            through = ONE - alpha
-            for channel in range(3):
-                canvas.rgb[j, i, channel] = pixel[channel] + through * background[j, i, channel]
-            canvas.alpha[j, i] = alpha
-            canvas.depth[j, i] = pixel[3] / alpha if alpha > ZERO else ZERO

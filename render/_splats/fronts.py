@@ -71,7 +71,7 @@ def _dim_tile(members, near, left, tile):
 def front_row(slots, records, top, fronts):
     """Write one row of tiles of ``fronts``: numbers of Gaussians, -1 where more than half passes them all."""
     height, width = fronts.shape
-    near, members, starts = binned_by_tile(slots, records.fields, top, width)
+    near, members, starts = binned_by_tile(slots, records, top, width)
     tile = np.empty(TILE * TILE, np.float32), np.empty(TILE * TILE, np.int32)
     for column in range(len(starts) - 1):
         left = column * TILE

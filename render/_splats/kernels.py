@@ -1,4 +1,4 @@
-"""Kernels: whether tiles are drawn, and their gradients summed, by C++ or by numba.
+"""Kernels: whether C++ or numba projects splats, draws tiles, and takes gradients back through both.
 
 Both say the same. C++ is faster and needs a compiler; numba is always there. The choice is made here, once a
 process.
@@ -10,22 +10,23 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from ctypes import byref, c_int64, c_void_p
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt32
+from jaxtyping import Float32, Float64, Int64, UInt32
 from numpy import ndarray
 
-from render._splats import building, drawing, tile_gradients
-from render._splats.arrays import MOMENTS
+from render._splats import building, drawing, projection, projection_gradients, tile_gradients
+from render._splats.arrays import CHUNK, Records, Slopes, Splats, View
 
 VARIABLE = "WORLDGEN_SPLAT_KERNELS"
 """The environment's say: ``numba``, ``cpp``, or nothing for C++ where it can be had."""
 
 
-class TileKernels(NamedTuple):
-    """What is done to a row of tiles; see ``drawing.draw_tiles`` and ``tile_gradients.sum_tiles``."""
+class SplatKernels(NamedTuple):
+    """What is done to a chunk of Gaussians and to a row of tiles; the numba functions say what."""
 
     name: str
     """``cpp`` or ``numba``."""
@@ -33,14 +34,16 @@ class TileKernels(NamedTuple):
     reason: str
     """Why it is these."""
 
+    project_chunk: Callable[..., int]
     draw_tiles: Callable[..., None]
-    sum_tiles: Callable[..., Float32[ndarray, "s 10"]]
+    sum_tiles: Callable[..., None]
+    project_chunk_back: Callable[..., Float64[ndarray, "5 4"]]
 
 
 _lock = threading.Lock()
 
 
-def tile_kernels() -> TileKernels:
+def splat_kernels() -> SplatKernels:
     """The kernels that this process uses.
 
     Raises:
@@ -51,14 +54,14 @@ def tile_kernels() -> TileKernels:
 
 
 @cache
-def _chosen() -> TileKernels:
+def _chosen() -> SplatKernels:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "cpp", "numba"):
         raise ValueError(f"{VARIABLE} is 'cpp', 'numba' or not set, got {wanted!r}")
     if wanted == "numba":
         return _numba(f"{VARIABLE} asks for it")
     built = _cpp()
-    if isinstance(built, TileKernels):
+    if isinstance(built, SplatKernels):
         return built
     if wanted == "cpp":
         raise ValueError(
@@ -67,18 +70,31 @@ def _chosen() -> TileKernels:
     return _numba(built)
 
 
-def _numba(reason: str) -> TileKernels:
-    return TileKernels("numba", reason, drawing.draw_tiles, tile_gradients.sum_tiles)
+def _numba(reason: str) -> SplatKernels:
+    return SplatKernels(
+        "numba",
+        reason,
+        projection.project_chunk,
+        drawing.draw_tiles,
+        tile_gradients.sum_tiles,
+        projection_gradients.project_chunk_back,
+    )
 
 
 @cache
-def _cpp() -> TileKernels | str:
+def _cpp() -> SplatKernels | str:
     """The C++ kernels, or why there are none; a build that failed is not tried again."""
     try:
         file = building.library()
     except building.BuildError as error:
         return str(error)
     library = ctypes.CDLL(str(file))
+    library.project.restype = c_int64
+
+    def project_chunk(splats: Splats, view: View, lo: int, records: Records) -> int:
+        end = min(lo + CHUNK, len(splats.means))
+        given = byref(_gaussians(splats)), byref(_camera(view)), c_int64(lo), c_int64(end)
+        return library.project(*given, byref(_struct(*records)))
 
     def draw_tiles(
         near: Float32[ndarray, "s f"],
@@ -86,26 +102,54 @@ def _cpp() -> TileKernels | str:
         starts: Int64[ndarray, " c"],
         layers: Float32[ndarray, "h w 5"],
     ) -> None:
-        lists = *map(_at, (near, members, starts)), ctypes.c_int64(len(starts) - 1)
-        library.draw_tiles(*lists, _at(layers), *map(ctypes.c_int64, layers.shape[:2]))
+        lists = *map(_at, (near, members, starts)), c_int64(len(starts) - 1)
+        library.draw_tiles(*lists, _at(layers), *map(c_int64, layers.shape[:2]))
 
     def sum_tiles(
         near: Float32[ndarray, "s f"],
         members: UInt32[ndarray, " m"],
         starts: Int64[ndarray, " c"],
-        layers: Float32[ndarray, "h w 5"],
-        slopes: Float32[ndarray, "h w 5"],
-    ) -> Float32[ndarray, "s 10"]:
-        sums = np.zeros((len(near), MOMENTS), np.float32)
-        lists = *map(_at, (near, members, starts)), ctypes.c_int64(len(starts) - 1)
-        size = map(ctypes.c_int64, layers.shape[:2])
-        library.sum_tiles(*lists, _at(layers), _at(slopes), *size, _at(sums))
-        return sums
+        slopes: Float32[ndarray, "h w 6"],
+        sums: Float32[ndarray, "s 12"],
+    ) -> None:
+        sums[:] = 0.0
+        lists = *map(_at, (near, members, starts)), c_int64(len(starts) - 1)
+        library.sum_tiles(*lists, _at(slopes), *map(c_int64, slopes.shape[:2]), _at(sums))
 
-    return TileKernels("cpp", f"built as {file}", draw_tiles, sum_tiles)
+    def project_chunk_back(
+        splats: Splats,
+        view: View,
+        lo: int,
+        count: int,
+        records: Records,
+        places: tuple[Int64[ndarray, " g"], UInt32[ndarray, " l"]],
+        sums: Float32[ndarray, "l 12"],
+        out: Slopes,
+    ) -> Float64[ndarray, "5 4"]:
+        camera, end = np.zeros((5, 4), np.float64), min(lo + CHUNK, len(splats.means))
+        given = byref(_gaussians(splats)), byref(_camera(view)), *map(c_int64, (lo, end, count))
+        found = byref(_struct(*records)), *map(_at, (*places, sums))
+        library.project_back(*given, *found, byref(_struct(*out)), _at(camera))
+        return camera
+
+    reason = f"built as {file}"
+    return SplatKernels("cpp", reason, project_chunk, draw_tiles, sum_tiles, project_chunk_back)
 
 
-def _at(array: ndarray) -> ctypes.c_void_p:
+def _at(array: ndarray) -> c_void_p:
     """Where a packed array begins."""
     assert array.flags.c_contiguous
-    return ctypes.c_void_p(array.ctypes.data)
+    return c_void_p(array.ctypes.data)
+
+
+def _struct(*parts: ndarray | int) -> ctypes.Array[c_int64]:
+    """Where packed arrays begin, and numbers, one after the other, as a struct of the C++ source has them."""
+    return (c_int64 * len(parts))(*(part if isinstance(part, int) else _at(part).value for part in parts))
+
+
+def _gaussians(splats: Splats) -> ctypes.Array[c_int64]:
+    return _struct(*splats, *splats.sh.shape[:2])
+
+
+def _camera(view: View) -> ctypes.Array[c_int64]:
+    return _struct(*view)

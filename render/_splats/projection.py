@@ -28,10 +28,10 @@ from render._splats.arrays import (
     CHUNK,
     DEPTH,
     FALL,
+    HALF_U,
     LOG_O,
     REACH_V,
     RED,
-    RIGHT_DV,
     SHEAR,
     STEEP,
     TILE,
@@ -109,7 +109,8 @@ def _write_outline(record, u, v, ellipse, level):
     record[U], record[V] = u, v
     record[STEEP], record[SHEAR] = np.sqrt(HALF * LOG2_E * vv / det), uv * inv_vv
     record[FALL], record[LOG_O] = HALF * LOG2_E * inv_vv, level * (HALF * LOG2_E) - LOG2_255
-    record[REACH_V], record[RIGHT_DV] = reach_v + PIXEL_SLACK, reach_u * uv / uu
+    record[REACH_V] = reach_v + PIXEL_SLACK
+    record[HALF_U] = np.sqrt(HALF * LOG2_E * level) / record[STEEP] + PIXEL_SLACK
     return reach_u + PIXEL_SLACK, reach_v + PIXEL_SLACK
 
 

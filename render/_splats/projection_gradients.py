@@ -7,6 +7,7 @@ from typing import no_type_check
 import numpy as np
 
 from render._splats.arithmetic import (
+    LN_2,
     LOG2_E,
     ONE,
     TWO,
@@ -15,45 +16,44 @@ from render._splats.arithmetic import (
     exp,
     inlined,
     rotated,
-    strict,
 )
 from render._splats.arrays import CHUNK, FALL, MOMENTS, RED, SHEAR, STEEP
 from render._splats.harmonics import SH_C0, direction_of, sh_basis, sh_slope
-from render._splats.projection import ellipse_of, lens_of, pose_of, screen_axes, transformed
-
-
-@strict
-@no_type_check
-def places_of(listed, tile_rows, counts):
-    """Where in the lists of all rows each slot stands: ``places[starts[s]:starts[s + 1]]``, top row first."""
-    starts = np.zeros(len(tile_rows) + 1, np.int64)
-    for chunk in range(len(counts)):
-        for slot in range(chunk * CHUNK, chunk * CHUNK + counts[chunk]):
-            starts[slot + 1] = tile_rows[slot, 1] - tile_rows[slot, 0] + 1
-    starts = np.cumsum(starts)
-    at, places = starts[:-1].copy(), np.empty(starts[-1], np.int64)
-    for i in range(len(listed)):
-        slot = listed[i]
-        places[at[slot]] = i
-        at[slot] += 1
-    return places, starts
+from render._splats.projection import BLUR, lens_of, pose_of, screen_axes, transformed
 
 
 @inlined
 @no_type_check
-def _ellipse_slopes(record, ellipse, m):
-    """Gradient by the centre and by the blurred screen covariance (uu, uv, vv)."""
-    _, _, vv, det = ellipse
-    steep, shear, fall = record[STEEP], record[SHEAR], record[FALL]
-    inv_vv = ONE / vv
-    d_u = TWO * steep * m[1]
-    d_v = TWO * fall * m[3] - d_u * shear
-    # STEEP = sqrt(k / e) for e = det / vv = uu - uv^2 / vv, SHEAR = uv / vv and FALL = k / vv.
-    d_e = m[2] * vv / det
-    d_shear, d_fall = TWO * steep * m[4], -m[5]
-    d_uv = d_shear * inv_vv - TWO * shear * d_e
-    d_vv = shear * shear * d_e - d_shear * shear * inv_vv - d_fall * fall * inv_vv
-    return d_u, d_v, d_e, d_uv, d_vv
+def _axis_slopes(record, u, v, scale, m):
+    """Gradient by the screen axes in the Gaussian's own frame, before its scales: by the rows u and v.
+
+    STEEP = sqrt(k / e) for e = det / vv = uu - uv^2 / vv, SHEAR = uv / vv and FALL = k / vv.
+    """
+    (u0, u1, u2), (v0, v1, v2), (s0, s1, s2) = u, v, scale
+    w0, w1, w2 = s0 * s0, s1 * s1, s2 * s2
+    uu, vv = w0 * u0 * u0 + w1 * u1 * u1 + w2 * u2 * u2, w0 * v0 * v0 + w1 * v1 * v1 + w2 * v2 * v2 + BLUR
+    k0, k1, k2 = u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0
+    det = w1 * w2 * k0 * k0 + w0 * w2 * k1 * k1 + w0 * w1 * k2 * k2 + BLUR * (uu + vv)
+    inv_vv, shear = ONE / vv, record[SHEAR]
+    # What is left of u without v, u - SHEAR v, which would cancel along a needle.
+    left0 = inv_vv * (BLUR * u0 + w1 * v1 * k2 - w2 * v2 * k1)
+    left1 = inv_vv * (BLUR * u1 + w2 * v2 * k0 - w0 * v0 * k2)
+    left2 = inv_vv * (BLUR * u2 + w0 * v0 * k1 - w1 * v1 * k0)
+    d_e, d_shear = TWO * m[2] * vv / det, TWO * record[STEEP] * m[4] * inv_vv
+    d_fall = TWO * m[5] * record[FALL] * inv_vv
+    along = d_shear - shear * d_e
+    by_u = (
+        w0 * (d_e * left0 + d_shear * v0),
+        w1 * (d_e * left1 + d_shear * v1),
+        w2 * (d_e * left2 + d_shear * v2),
+    )
+    straight = d_fall - d_shear * shear
+    by_v = (
+        w0 * (along * left0 + straight * v0),
+        w1 * (along * left1 + straight * v1),
+        w2 * (along * left2 + straight * v2),
+    )
+    return by_u, by_v
 
 
 @inlined
@@ -121,40 +121,39 @@ def _add_camera(camera, mean, point, lens, by_u, by_v):
 
 @contracted
 @no_type_check
-def project_chunk_back(splats, view, lo, count, records, places, starts, sums, out):
-    """Write the gradients of the Gaussians seen among the CHUNK from ``lo`` on; return that by the camera.
+def project_chunk_back(splats, view, lo, count, records, places, sums, out):
+    """Write the gradients of the CHUNK of Gaussians from ``lo`` on; return that by the camera.
 
-    That is the gradient by the rows of ``w2c`` and by ``origin``, added up in order.
+    Those that were not seen have none: 0. The camera's is by the rows of ``w2c`` and by ``origin``. A slot's
+    moments are the rows of ``sums`` that ``places`` names, from its first one on.
     """
+    firsts, standing = places
     pose, lens = pose_of(view), lens_of(view)
     (ax, ay, az, _), (bx, by, bz, _), (cx, cy, cz, _) = pose
     fx, fy, _, _, (x_lo, x_hi), (y_lo, y_hi) = lens
     m, camera = np.empty(MOMENTS, np.float32), np.zeros((5, 4), np.float64)
-    room = np.empty(16, np.float32), np.empty(16, np.float32)
+    room, hi = (np.empty(16, np.float32), np.empty(16, np.float32)), lo + CHUNK
+    out.means[lo:hi], out.quats[lo:hi], out.log_scales[lo:hi] = ZERO, ZERO, ZERO
+    out.logit_opacities[lo:hi], out.sh[lo:hi], out.screen[lo:hi] = ZERO, ZERO, ZERO
     for slot in range(lo, lo + count):
         m[:] = ZERO
-        for place in places[starts[slot] : starts[slot + 1]]:
+        first = firsts[slot]
+        for place in standing[first : first + records.tile_rows[slot, 1] - records.tile_rows[slot, 0] + 1]:
             for i in range(MOMENTS):
                 m[i] += sums[place, i]
+        for i in range(6):
+            m[i] *= LN_2
         g, record = records.ids[slot], records.fields[slot]
         mean, quat = splats.means[g], splats.quats[g]
         x, y, z = transformed(pose, mean)
         row_u, row_v = screen_axes(pose, lens, (x, y, z))
-        ellipse = ellipse_of((row_u, row_v), quat, splats.log_scales[g])
-        d_u, d_v, d_uu, d_uv, d_vv = _ellipse_slopes(record, ellipse, m)
-
-        (u0, u1, u2), (v0, v1, v2) = rotated(row_u, quat), rotated(row_v, quat)
-        scale = splats.log_scales[g]
-        s0, s1, s2 = exp(scale[0]), exp(scale[1]), exp(scale[2])
-        w0, w1, w2 = s0 * s0, s1 * s1, s2 * s2
-        # By the rows of the screen axes in the Gaussian's own frame, before its scales.
-        a0, b0 = w0 * (TWO * u0 * d_uu + v0 * d_uv), w0 * (TWO * v0 * d_vv + u0 * d_uv)
-        a1, b1 = w1 * (TWO * u1 * d_uu + v1 * d_uv), w1 * (TWO * v1 * d_vv + u1 * d_uv)
-        a2, b2 = w2 * (TWO * u2 * d_uu + v2 * d_uv), w2 * (TWO * v2 * d_vv + u2 * d_uv)
-        a, b = (a0, a1, a2), (b0, b1, b2)
-        out.log_scales[g, 0] = a0 * u0 + b0 * v0
-        out.log_scales[g, 1] = a1 * u1 + b1 * v1
-        out.log_scales[g, 2] = a2 * u2 + b2 * v2
+        u, v, scale = rotated(row_u, quat), rotated(row_v, quat), splats.log_scales[g]
+        scale = exp(scale[0]), exp(scale[1]), exp(scale[2])
+        a, b = _axis_slopes(record, u, v, scale, m)
+        for i in range(3):
+            out.log_scales[g, i] = a[i] * u[i] + b[i] * v[i]
+        d_u = TWO * record[STEEP] * m[1]
+        d_v = TWO * record[FALL] * m[3] - d_u * record[SHEAR]
         turn = _turn_slopes(quat, row_u, row_v, a, b)
         out.quats[g, 0], out.quats[g, 1], out.quats[g, 2], out.quats[g, 3] = turn
         out.logit_opacities[g] = LOG2_E * m[0] * (ONE - ONE / (ONE + exp(-splats.logit_opacities[g])))
@@ -176,7 +175,7 @@ def project_chunk_back(splats, view, lo, count, records, places, starts, sums, o
         out.means[g, 0] = ax * dx + bx * dy + cx * dz + gx
         out.means[g, 1] = ay * dx + by * dy + cy * dz + gy
         out.means[g, 2] = az * dx + bz * dy + cz * dz + gz
-        out.screen[g] = np.hypot(d_u, d_v)
+        out.screen[g] = np.sqrt(d_u * d_u + d_v * d_v)
 
         _add_camera(camera, mean, (dx, dy, dz), (jx, jy, sx, sy), by_u, by_v)
         camera[4, 0] -= gx

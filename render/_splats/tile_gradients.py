@@ -3,7 +3,7 @@
 A splat changes what is behind it. Going front to back as drawing does, what is behind is the whole, known
 from the picture, less what came so far; so nothing is kept of the drawing but the picture and its lists. Each
 splat's pixels of a row of tiles are summed to ``MOMENTS`` numbers, by one job, in one order: no two jobs ever
-add to one number. ``tiles.cpp`` says it too: edit both.
+add to one number. ``splats.cpp`` says it too: edit both.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from typing import no_type_check
 
 import numpy as np
 
-from render._splats.arithmetic import LN_2, LOG2_255, ONE, ZERO, exp2_summed, strict, summing
+from render._splats.arithmetic import LOG2_255, ONE, ZERO, exp2_summed, strict, summing
 from render._splats.arrays import (
     BATCH,
     BLUE,
     DEPTH,
     FALL,
     GREEN,
-    LAYERS,
     LOG_O,
     MAX_ALPHA,
     MIN_TRANSMITTANCE,
-    MOMENTS,
+    PIXEL_SLOPES,
     RED,
     SHEAR,
     STEEP,
@@ -31,7 +30,17 @@ from render._splats.arrays import (
     U,
     V,
 )
-from render._splats.drawing import open_rows, rows_reached
+from render._splats.drawing import (
+    PIXELS,
+    PLANE1,
+    PLANE2,
+    PLANE3,
+    PLANE4,
+    PLANE5,
+    PLANE6,
+    open_rows,
+    rows_reached,
+)
 
 
 @summing
@@ -42,7 +51,7 @@ def _sum_splat(near, k, left, rows, tile, sums):
     The inner loop has one SIMD lane per pixel, as drawing has; time it after every edit. What is the same all
     along a row stays out of it, which made the whole a fifth faster than one loop over all rows.
     """
-    (lo, hi), (T, rest, g_red, g_green, g_blue, g_depth, g_alpha) = rows, tile
+    lo, hi = rows
     u, v, steep, shear = near[k, U] - np.float32(left), near[k, V], near[k, STEEP], near[k, SHEAR]
     r, g, b, z = near[k, RED], near[k, GREEN], near[k, BLUE], near[k, DEPTH]
     m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
@@ -58,35 +67,37 @@ def _sum_splat(near, k, left, rows, tile, sums):
             raw = exp2_summed(t if t > -LOG2_255 else -LOG2_255)
             alpha = raw if raw < MAX_ALPHA else MAX_ALPHA
             alpha = alpha if t >= -LOG2_255 else ZERO
-            before = T[at]
+            before = tile[at]
             after = before - before * alpha
             is_open = after > MIN_TRANSMITTANCE
             weight = before * alpha if is_open else ZERO
-            T[at] = after if is_open else -abs(before)
-            own = weight * (r * g_red[at] + g * g_green[at] + b * g_blue[at] + z * g_depth[at] + g_alpha[at])
-            behind = rest[at] - own
-            rest[at] = behind
+            tile[at] = after if is_open else -abs(before)
+            by_r, by_g = tile[at + PLANE1], tile[at + PLANE2]
+            by_b, by_z = tile[at + PLANE3], tile[at + PLANE4]
+            own = weight * (r * by_r + g * by_g + b * by_b + z * by_z + tile[at + PLANE5])
+            behind = tile[at + PLANE6] - own
+            tile[at + PLANE6] = behind
             q = own - behind * alpha / (ONE - alpha)
             q = q if is_open and raw < MAX_ALPHA else ZERO
             n0 += q
             n1 += q * s
             n2 += q * s * s
-            m6 += weight * g_red[at]
-            m7 += weight * g_green[at]
-            m8 += weight * g_blue[at]
-            m9 += weight * g_depth[at]
+            m6 += weight * by_r
+            m7 += weight * by_g
+            m8 += weight * by_b
+            m9 += weight * by_z
         m0 += n0
         m1 += n1
         m2 += n2
         m3 += n0 * dy
         m4 += n1 * dy
         m5 += n0 * dy * dy
-    sums[k, 0] += LN_2 * m0
-    sums[k, 1] += LN_2 * m1
-    sums[k, 2] += LN_2 * m2
-    sums[k, 3] += LN_2 * m3
-    sums[k, 4] += LN_2 * m4
-    sums[k, 5] += LN_2 * m5
+    sums[k, 0] += m0
+    sums[k, 1] += m1
+    sums[k, 2] += m2
+    sums[k, 3] += m3
+    sums[k, 4] += m4
+    sums[k, 5] += m5
     sums[k, 6] += m6
     sums[k, 7] += m7
     sums[k, 8] += m8
@@ -95,25 +106,14 @@ def _sum_splat(near, k, left, rows, tile, sums):
 
 @strict
 @no_type_check
-def _open_tile(tile, left, layers, slopes):
-    """Load a tile: nothing in front, all of the picture behind."""
-    T, rest, g_red, g_green, g_blue, g_depth, g_alpha = tile
-    T[:] = ONE
-    height, width = layers.shape[:2]
-    for j in range(TILE):
-        for i in range(TILE):
-            at = j * TILE + i
-            if j < height and left + i < width:
-                pixel, slope = layers[j, left + i], slopes[j, left + i]
-                g_red[at], g_green[at], g_blue[at] = slope[0], slope[1], slope[2]
-                g_depth[at], g_alpha[at] = slope[3], slope[4]
-                total = ZERO
-                for layer in range(LAYERS):
-                    total += pixel[layer] * slope[layer]
-                rest[at] = total
-            else:
-                g_red[at], g_green[at], g_blue[at], g_depth[at], g_alpha[at] = ZERO, ZERO, ZERO, ZERO, ZERO
-                rest[at] = ZERO
+def _open_tile(tile, left, slopes):
+    """Load a tile: nothing in front; then the gradients by its layers, and all of what they add behind."""
+    tile[:PIXELS], tile[PIXELS:] = ONE, ZERO
+    height, width = slopes.shape[:2]
+    for j in range(height):
+        for i in range(min(TILE, width - left)):
+            for plane in range(PIXEL_SLOPES):
+                tile[(plane + 1) * PIXELS + j * TILE + i] = slopes[j, left + i, plane]
 
 
 @strict
@@ -123,7 +123,7 @@ def _sum_tile(members, near, left, tile, sums):
     lo, hi = 0, TILE - 1
     for i in range(len(members)):
         if i % BATCH == BATCH - 1:
-            lo, hi = open_rows(tile[0], (lo, hi))
+            lo, hi = open_rows(tile, (lo, hi))
             if lo > hi:
                 return
         k = members[i]
@@ -134,20 +134,12 @@ def _sum_tile(members, near, left, tile, sums):
 
 @strict
 @no_type_check
-def sum_tiles(near, members, starts, layers, slopes):
-    """Moments of the splats of one row of tiles.
-
-    ``layers`` is that row as it was drawn, ``slopes`` the gradient of the loss by it.
-    """
-    size = TILE * TILE
-    sums = np.zeros((len(near), MOMENTS), np.float32)
-    T, rest, g_red = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    g_green, g_blue = np.empty(size, np.float32), np.empty(size, np.float32)
-    g_depth, g_alpha = np.empty(size, np.float32), np.empty(size, np.float32)
-    tile = T, rest, g_red, g_green, g_blue, g_depth, g_alpha
+def sum_tiles(near, members, starts, slopes, sums):
+    """Write the moments of the splats of one row of tiles, given the gradient of the loss by its layers."""
+    sums[:] = ZERO
+    tile = np.empty((1 + PIXEL_SLOPES) * PIXELS, np.float32)
     for column in range(len(starts) - 1):
         if starts[column] < starts[column + 1]:
             left = column * TILE
-            _open_tile(tile, left, layers, slopes)
+            _open_tile(tile, left, slopes)
             _sum_tile(members[starts[column] : starts[column + 1]], near, left, tile, sums)
-    return sums

@@ -18,12 +18,12 @@ def compiler() -> None:
 
 
 @pytest.fixture(params=["numba", "cpp"])
-def tile_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def splat_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Splats are drawn by numba, and again by C++."""
     if request.param == "cpp":
         request.getfixturevalue("compiler")
     monkeypatch.setenv(kernels.VARIABLE, request.param)
     kernels._chosen.cache_clear()
-    assert kernels.tile_kernels().name == request.param
+    assert kernels.splat_kernels().name == request.param
     yield
     kernels._chosen.cache_clear()

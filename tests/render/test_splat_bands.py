@@ -12,7 +12,7 @@ from render.splats import SplatImage, render_splats
 from tests.oracles.box_room import room_cameras
 from tests.oracles.random_splats import hard_splats, random_splats
 
-pytestmark = pytest.mark.usefixtures("tile_kernels")
+pytestmark = pytest.mark.usefixtures("splat_kernels")
 
 CAMERA = dataclasses.replace(room_cameras()[[1]], width=70, height=2 * ROWS + 21)
 

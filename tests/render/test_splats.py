@@ -22,7 +22,7 @@ from tests.oracles.random_splats import (
     stacked_splats,
 )
 
-pytestmark = pytest.mark.usefixtures("tile_kernels")
+pytestmark = pytest.mark.usefixtures("splat_kernels")
 
 BACKENDS: list[Backend] = ["numba", "torch"]
 PINK = torch.tensor([0.9, 0.3, 0.5])

@@ -142,12 +142,12 @@ def splats() -> Facts:
     """What draws splats on this machine, and which of our own kernels do on its CPU."""
     import torch
 
-    from render._splats.kernels import tile_kernels
+    from render._splats.kernels import splat_kernels
 
     has_cuda = torch.cuda.is_available()
     installed = find_spec("gsplat") is not None
     try:
-        kernels, why, *_ = tile_kernels()
+        kernels, why, *_ = splat_kernels()
     except ValueError as error:
         kernels, why = None, str(error)
     backend = "gsplat" if has_cuda and installed else "numba"
