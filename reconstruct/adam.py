@@ -22,6 +22,10 @@ EPSILON = 1e-15
 """As splats are customarily trained: their gradients are tiny, so nothing larger may hide them."""
 
 
+CHUNK = 16384
+"""Rows a job."""
+
+
 class SelectiveAdam:
     """State of the optimiser of some tensors, all with a row a splat."""
 
@@ -40,32 +44,38 @@ class SelectiveAdam:
         rates: Mapping[str, float | Float[Tensor, " ..."]],
         threads: int = 1,
     ) -> None:
-        """Move the rows ``seen`` against their gradients, in place; a tensor a job of the CPU's threads.
+        """Move the rows ``seen`` against their gradients, in place; a run of rows a job of the CPU's threads.
 
         A rate is a number, or a tensor with one for every number of a row.
         """
         self.counts[seen] += 1
-
-        def one(name: str) -> None:
-            value, slope = values[name], values[name].grad
+        jobs = []
+        for name, value in values.items():
+            slope = value.grad
             if slope is None:
-                return
+                continue
             tensors = value, slope, self.first[name], self.second[name]
             if value.device.type == "cpu" and value.dtype == torch.float32:
                 x, g, m, v = (part.detach().view(-1).numpy() for part in map(_packed, tensors))
-                rows, counts, scale = seen.numpy(), self.counts.numpy(), corrections(BETAS)
-                each = np.full(value.shape[1:], rates[name], np.float32).reshape(-1)
-                adam_rows(x, g, m, v, rows, counts, scale, each, BETAS, np.float32(EPSILON))
+                jobs.append((x, g, m, v, np.full(value.shape[1:], rates[name], np.float32).reshape(-1)))
             else:
-                with torch.no_grad():
-                    _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
+                _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
+        if not jobs:
+            return
+        rows, counts, scale = seen.numpy(), self.counts.numpy(), corrections(BETAS)
 
+        def one(begin: int) -> None:
+            part = rows[begin : begin + CHUNK]
+            for x, g, m, v, each in jobs:
+                adam_rows(x, g, m, v, part, counts, scale, each, BETAS, np.float32(EPSILON))
+
+        begins = range(0, len(rows), CHUNK)
         if threads == 1:
-            for name in values:
-                one(name)
+            for begin in begins:
+                one(begin)
             return
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, values))
+            list(pool.map(one, begins))
 
     def kept(self, rows: Int[Tensor, " k"]) -> None:
         """Go on with some of the splats, in another order; one that is named twice shares its averages."""

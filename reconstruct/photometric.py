@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reconstruct._photometric_kernels import C1, C2, RADIUS, ssim_channel
+from reconstruct._photometric_kernels import C1, C2, RADIUS, compare_rows
 
 STRUCTURE = 0.2
 """Share of the loss that is structure; the rest is absolute difference."""
@@ -66,32 +66,32 @@ def ssim_map(a: Float[Tensor, "h w 3"], b: Float[Tensor, "h w 3"]) -> Float[Tens
 
 
 class _Fused(torch.autograd.Function):
-    """Value and gradient at once, a channel a job."""
+    """Value and gradient at once, a band of rows a job."""
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, rgb: Tensor, target: Tensor, weight: Tensor, structure: float, threads: int
     ) -> Tensor:
-        x, y = (np.ascontiguousarray(part.detach().numpy().transpose(2, 0, 1)) for part in (rgb, target))
-        w = np.ascontiguousarray(weight.detach().numpy()[..., 0])
-        total = 3.0 * max(float(w.sum(dtype=np.float64)), 1e-12)
-        slope = np.empty_like(x)
+        height = len(rgb)
+        x, y = (part.detach().contiguous().numpy().reshape(height, -1) for part in (rgb, target))
+        w = weight.detach()[..., 0].contiguous().numpy()
+        total = 3.0 * float(w.sum(dtype=np.float64))
+        per_sum = 1.0 / max(total, 3e-12)
+        shares = np.float32((1.0 - structure) * per_sum), np.float32(structure * per_sum)
+        slope, sums = torch.empty(rgb.shape), np.zeros((height, 2))
+        out, ends = slope.numpy().reshape(height, -1), np.linspace(0, height, threads + 1).astype(int)
 
-        def one(channel: int) -> float:
-            return ssim_channel(x[channel], y[channel], w, slope[channel])
+        def one(band: int) -> None:
+            compare_rows(x, y, w, shares, (int(ends[band]), int(ends[band + 1])), out, sums)
 
         if threads == 1:
-            likeness = sum(map(one, range(3)))
+            one(0)
         else:
             with ThreadPoolExecutor(threads) as pool:
-                likeness = sum(pool.map(one, range(3)))
-        difference = x - y
-        absolute = float((w * np.abs(difference)).sum(dtype=np.float64))
-        slope *= np.float32(-structure / total)
-        slope += w * np.sign(difference) * np.float32((1.0 - structure) / total)
-        ctx.slope = torch.from_numpy(slope).permute(1, 2, 0)
-        unlike = 3.0 * float(w.sum(dtype=np.float64)) - likeness
-        return torch.tensor(((1.0 - structure) * absolute + structure * unlike) / total)
+                list(pool.map(one, range(threads)))
+        ctx.slope = slope
+        absolute, likeness = sums.sum(axis=0)
+        return torch.tensor(((1.0 - structure) * absolute + structure * (total - likeness)) * per_sum)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
