@@ -215,3 +215,6 @@ MESH_WRITERS: dict[str, Callable[[Surface], bytes]] = {
     ".stl": _stl,
 }
 """File-name ending to the function that encodes it."""
+
+PLAIN_ENDINGS = (".stl",)
+"""Of files that hold no colours."""

@@ -39,6 +39,7 @@ def test_export_says_how_many_faces_others_find(
     (mesh,) = trimesh.load_scene(tmp_path / name, process=False).geometry.values()
     assert told.startswith(f"{tmp_path / name}: {len(mesh.faces):,} faces")
     assert len(mesh.faces) > 20
+    assert ("no colours" in told) == (name.endswith(".stl") or "--collider" in WORDS[name])
     assert ("watertight" in told) == ("--watertight" in WORDS[name])
     if "--watertight" in WORDS[name]:
         mesh.merge_vertices(merge_norm=True)

@@ -32,6 +32,14 @@ def test_the_machine_is_named_by_its_parts_and_not_by_its_owner():
     assert str(Machine(cpu="Z80", cores=2, gpu=None)) == "Z80, 2 cores"
 
 
+def test_a_gpu_is_named_where_it_is_used(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA  H100\n80GB")
+    assert machine_here().gpu == "NVIDIA H100 80GB"
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
+    assert machine_here().gpu is None
+
+
 def test_memory_is_the_most_that_was_resident():
     before = cost_now().memory_bytes
     assert before > 20 << 20  # Python with torch is larger than that

@@ -128,7 +128,7 @@ class Export:
 
     def _run_mesh(self) -> int:
         from memory.world import World
-        from reconstruct.mesh_files import write_mesh
+        from reconstruct.mesh_files import PLAIN_ENDINGS, write_mesh
         from reconstruct.meshed import STEPS, meshed
         from reconstruct.seen import SeenFrames
         from worldgen.cli.progress import bar
@@ -144,7 +144,8 @@ class Export:
             progress.step(f"{len(surface):,} faces")
             unit = "m" if world.scene.units == "metres" else "units"
         body = "watertight, " if self.watertight else ""
-        look = "no colours" if surface.rgb is None else "a texture" if surface.texture else "colours"
+        is_plain = surface.rgb is None or self.dest.suffix.lower() in PLAIN_ENDINGS
+        look = "no colours" if is_plain else "a texture" if surface.texture else "colours"
         print(  # noqa: T201
             f"{self.dest}: {len(surface):,} faces with {look}, {body}from voxels of {made.voxel:.3g} {unit}"
         )
