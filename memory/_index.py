@@ -172,7 +172,7 @@ class Index:
     def _faults(self) -> list[str]:
         """What the seals find; and SQLite's own check, because damaged pages may hide rows from a query."""
         db = self._connection()
-        broken = _seals.faults(db) if _schema.version_of(db) >= _schema.SEALED_SINCE else []
+        broken = _seals.faults(db, _schema.version_of(db))
         checked = [in_one_line(row[0]) for row in db.execute("PRAGMA main.integrity_check")]
         return broken + [
             fault.removeprefix("*** in database main *** ") for fault in checked if fault != "ok"

@@ -9,11 +9,12 @@ import errno
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from memory.boxes import Box
+from memory.costs import Cost
 from render.cameras import Cameras
 
 MAX_PATH_CAMERAS = 100_000
@@ -110,6 +111,9 @@ class Chunk:
 
     edit: Edit | None = None
     """What was changed, on a chunk without frames."""
+
+    cost: Cost | None = field(default=None, compare=False)
+    """What it took; ``None`` if it is from before worlds recorded that."""
 
     @property
     def is_ahead(self) -> bool:

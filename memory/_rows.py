@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from memory._records import (
     WorldError,
 )
 from memory.boxes import Box, Corner
+from memory.costs import Cost, Machine
 from render.cameras import Cameras
 from render.cameras import checked as checked_cameras
 
@@ -151,6 +153,29 @@ def chunk_from_row(row: tuple[Any, ...], frame_ids: tuple[int, ...], edit: Edit 
         path=None if path is None else integer(path, f"path of {name}"),
         path_start=integer(path_start, f"path_start of {name}", high=MAX_PATH_CAMERAS),
         edit=edit,
+    )
+
+
+def cost_from_row(row: tuple[Any, ...]) -> tuple[int, Cost]:
+    """The number of a chunk, and what it took."""
+    chunk, memory_bytes, machine = row
+    name = f"costs of chunk {integer(chunk, 'costs.chunk')}"
+    return chunk, Cost(
+        memory_bytes=integer(memory_bytes, f"memory_bytes in {name}"),
+        machine=_machine(text(machine, f"machine in {name}")),
+    )
+
+
+@lru_cache(maxsize=64)  # the same for thousands of chunks
+def _machine(stored: str) -> Machine:
+    plain = json_value(stored, "costs.machine")
+    if not isinstance(plain, dict) or plain.keys() != {"cpu", "cores", "gpu"}:
+        raise damaged(f"costs.machine should be a dict with cpu, cores, gpu, got {plain!r:.80}")
+    gpu = plain["gpu"]
+    return Machine(
+        cpu=text(plain["cpu"], "cpu in costs.machine"),
+        cores=integer(plain["cores"], "cores in costs.machine", low=1),
+        gpu=None if gpu is None else text(gpu, "gpu in costs.machine"),
     )
 
 

@@ -15,7 +15,7 @@ from memory import _seals
 from memory._png import in_one_line
 from memory._records import NotWrittenError, WorldError
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's layout and of the tables below."""
 
 APPLICATION_ID = 0x574F524C
@@ -100,22 +100,33 @@ UPGRADES = {
         "INSERT INTO plans (path, head) SELECT id, 'main' FROM paths",
     ),
     3: ("CREATE TABLE seals (name TEXT PRIMARY KEY, seal BLOB NOT NULL)",),
+    4: (
+        """CREATE TABLE costs (
+    chunk INTEGER PRIMARY KEY REFERENCES chunks (id),
+    memory_bytes INTEGER NOT NULL,
+    machine TEXT NOT NULL
+)""",
+    ),
 }
 """What makes each format of the one before it.
 
 Format 2: one of several heads is the current one; ``tip`` is where a head was before undo, and
 ``plans`` says on which head a path was planned. Format 1 had one head, so all of its paths are that
-head's. Format 3: ``seals`` holds a checksum of every other table.
+head's. Format 3: ``seals`` holds a checksum of every other table. Format 4: ``costs`` says what chunks
+took, and of which machine; those of older formats do not know.
 """
 
-SEALED_SINCE = 3
+NO_COSTS = "CREATE TEMP VIEW costs AS SELECT 0 AS chunk, 0 AS memory_bytes, '' AS machine WHERE 0"
 
 VIEWS = {
     1: (
         "CREATE TEMP VIEW heads AS "
         "SELECT name, chunk, NULL AS tip, CASE name WHEN 'main' THEN 1 END AS current FROM main.heads",
         "CREATE TEMP VIEW plans AS SELECT id AS path, 'main' AS head FROM main.paths",
-    )
+        NO_COSTS,
+    ),
+    2: (NO_COSTS,),
+    3: (NO_COSTS,),
 }
 """How a world of an older format looks like one of this format to a reader."""
 
@@ -177,7 +188,7 @@ def upgrade(db: sqlite3.Connection, *, since: int) -> None:
 
 def show_as_newest(db: sqlite3.Connection, version: int) -> None:
     """Let a connection that only reads see an index of format ``version`` as one of this format."""
-    for name in ("heads", "plans"):
+    for name in ("heads", "plans", "costs"):
         db.execute(f"DROP VIEW IF EXISTS temp.{name}")
     for statement in VIEWS.get(version, ()):
         db.execute(statement)

@@ -5,9 +5,11 @@ Room: memory. Private to it. Answers are records; what the file says is checked 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from memory._blobs import CODING
 from memory._index import Index
@@ -15,6 +17,7 @@ from memory._records import Chunk, Edit, FrameRecord, Head, PlannedPath, WorldEr
 from memory._rows import (
     bytes_from_matrices,
     chunk_from_row,
+    cost_from_row,
     damaged,
     data_of_edit,
     edit_from_row,
@@ -35,6 +38,8 @@ EVENT_COLUMNS = "id, time, kind, data"
 CHUNK_COLUMNS = "id, parent, created, given, generator, seed, settings, path, path_start, coding"
 
 PATH_COLUMNS = "id, generator, seed, settings, width, height, cameras, c2w, k"
+
+COST_COLUMNS = "chunk, memory_bytes, machine"
 
 PATH_DONE = """
 WITH RECURSIVE up (id, parent, path, path_start) AS (
@@ -70,23 +75,36 @@ def current_head(index: Index) -> Head:
 
 def all_chunks(index: Index) -> list[Chunk]:
     """The chunks of every branch; parents come before their children."""
-    frame_ids, edits = _frame_ids_by_chunk(index), _edits_by_chunk(index)
     rows = index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks ORDER BY id")
-    return [chunk_from_row(row, frame_ids.get(row[0], ()), edits.get(row[0])) for row in rows]
+    chunk_of = _chunks_from_rows(index)
+    return [chunk_of(row) for row in rows]
 
 
 def chunks_to(index: Index, end: int | None) -> list[Chunk]:
     """The chunks from the root to ``end``."""
     rows = {row[0]: row for row in index.rows(f"SELECT {CHUNK_COLUMNS} FROM chunks")}
-    frame_ids, edits = _frame_ids_by_chunk(index), _edits_by_chunk(index)
+    chunk_of = _chunks_from_rows(index)
     chain: list[Chunk] = []
     number = end
     while number is not None:
         if number not in rows:
             raise damaged(f"chunk {number} is missing")
-        chain.append(chunk_from_row(rows[number], frame_ids.get(number, ()), edits.get(number)))
+        chain.append(chunk_of(rows[number]))
         number = chain[-1].parent
     return chain[::-1]
+
+
+def _chunks_from_rows(index: Index) -> Callable[[tuple[Any, ...]], Chunk]:
+    """What makes chunks of their rows, with all that other tables say of them."""
+    frame_ids, edits = _frame_ids_by_chunk(index), _edits_by_chunk(index)
+    costs = dict(cost_from_row(row) for row in index.rows(f"SELECT {COST_COLUMNS} FROM costs"))
+
+    def chunk_of(row: tuple[Any, ...]) -> Chunk:
+        number = row[0]
+        chunk = chunk_from_row(row, frame_ids.get(number, ()), edits.get(number))
+        return dataclasses.replace(chunk, cost=costs.get(number))
+
+    return chunk_of
 
 
 def _frame_ids_by_chunk(index: Index) -> dict[object, tuple[int, ...]]:
@@ -251,6 +269,9 @@ def insert_chunk(db: sqlite3.Connection, chunk: Chunk, *, frames: list[FrameReco
             f"INSERT INTO events ({EVENT_COLUMNS}, chunk) VALUES (?, ?, ?, ?, ?)",
             (edit.id, edit.time, edit.kind, data_of_edit(edit), chunk.id),
         )
+    if chunk.cost is not None:
+        row = (chunk.id, chunk.cost.memory_bytes, json.dumps(dataclasses.asdict(chunk.cost.machine)))
+        db.execute(f"INSERT INTO costs ({COST_COLUMNS}) VALUES (?, ?, ?)", row)
     db.execute("UPDATE heads SET chunk = ?, tip = NULL WHERE current = 1", (chunk.id,))
 
 
@@ -298,7 +319,7 @@ def delete_chunks(db: sqlite3.Connection, ids: list[int]) -> None:
     db.execute("PRAGMA defer_foreign_keys = ON")  # chunks and paths name each other
     marks = [(number,) for number in ids]
     db.executemany("UPDATE heads SET tip = NULL WHERE tip = ?", marks)
-    for table in ("events", "frames"):
+    for table in ("events", "frames", "costs"):
         db.executemany(f"DELETE FROM {table} WHERE chunk = ?", marks)
     db.executemany("DELETE FROM chunks WHERE id = ?", marks)
     db.execute(f"DELETE FROM paths WHERE id IN ({ABANDONED_PATHS})")

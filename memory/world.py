@@ -45,6 +45,7 @@ from memory._store import Disk, Store
 from memory._surfaces import checksum, read_surface, source_of, storable, sweep_surfaces
 from memory._tree import Tree
 from memory.boxes import Box, box_around
+from memory.costs import cost_now
 from memory.points import Points
 from render.cameras import Cameras
 from render.frames import Frames
@@ -279,6 +280,7 @@ class World:
                 frame_ids=frame_ids,
                 path=path,
                 path_start=path_start,
+                cost=cost_now(),
             )
             check_progress(self._index, chunk)
             return self._store.keep(chunk, frames)
@@ -340,6 +342,7 @@ class World:
             path=None,
             path_start=0,
             edit=edit,
+            cost=cost_now(),
         )
         self._store.keep_edit(chunk, data)
         return chunk

@@ -1,8 +1,9 @@
-"""Mesh files: coloured triangles as glTF, OBJ and PLY, which other programs open.
+"""Mesh files: coloured triangles as glTF, OBJ, PLY and STL, which other programs open.
 
-Room: reconstruct; the command line and the viewer may import this. glTF is +y up, so the world stands upright
-in glTF and OBJ, in the axes that ``reconstruct.meshes`` reads; PLY keeps the axes of the world, as splats in
-PLY do. glTF says that colours hold the light already (``KHR_materials_unlit``).
+Room: reconstruct; the command line and the viewer may import this. glTF is +y up, so the world stands
+upright in glTF, OBJ and STL, in the axes that ``reconstruct.meshes`` reads; PLY keeps the axes of the world,
+as splats in PLY do. STL has no colours. glTF says that colours hold the light already
+(``KHR_materials_unlit``).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def write_mesh(surface: Surface, path: Path, *, up: Direction) -> None:
 
     Args:
         surface: in the axes of the world, with at least one face.
-        path: ends in .glb, .obj or .ply.
+        path: ends in .glb, .obj, .ply or .stl.
         up: unit vector of the world.
 
     Raises:
@@ -116,6 +117,16 @@ def _obj(surface: Surface) -> bytes:
     lines = [line.format(*row) for row in np.concatenate(columns, axis=1).tolist()]
     lines += ["f {} {} {}".format(*face) for face in (surface.faces + 1).tolist()]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _stl(surface: Surface) -> bytes:
+    """Binary; every face has its own corners, which are equal bit for bit where faces meet."""
+    corners = surface.vertices[surface.faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    faces = np.zeros(len(surface), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("none", "<u2")])
+    faces["normal"], faces["corners"] = across / np.maximum(length, 1e-30), corners
+    return b"worldgen".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
 
 
 def _glb(surface: Surface) -> bytes:
@@ -197,5 +208,13 @@ def _linear(rgb: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
     return np.where(values <= 12.92 * SMALLEST_LINEAR, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-MESH_WRITERS: dict[str, Callable[[Surface], bytes]] = {".glb": _glb, ".obj": _obj, ".ply": _ply}
+MESH_WRITERS: dict[str, Callable[[Surface], bytes]] = {
+    ".glb": _glb,
+    ".obj": _obj,
+    ".ply": _ply,
+    ".stl": _stl,
+}
 """File-name ending to the function that encodes it."""
+
+PLAIN_ENDINGS = (".stl",)
+"""Of files that hold no colours."""

@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from reconstruct.closed import closed
+from reconstruct.manifold import closed_decimated
 from reconstruct.painted import check_size, painted
 from reconstruct.surface import Surface, surface_of
 from reconstruct.tidy import check_faces, decimated, without_islands
@@ -21,6 +23,9 @@ TEXTURED_FACES, COLLIDER_FACES = 20_000, 5_000
 STEPS = 2
 """How often ``meshed`` tells how far it is."""
 
+CLOSING = 0.6
+"""Share of the memory that is kept for closing a mesh: the lattice of the solid beside that of the field."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshSettings:
@@ -32,10 +37,14 @@ class MeshSettings:
     """At most about so many; where not given all, or what is usual with a texture and for a collider."""
 
     texture: int | None = None
-    """Colours in a picture with about so many texels a side; at the corners where not given."""
+    """Colours in a picture with about so many texels a side; at the corners where not given. It has seams,
+    where vertices at one place are several: a watertight mesh is so once they are merged."""
 
     collider: bool = False
     """Few faces and no colours, for physics."""
+
+    watertight: bool = False
+    """A closed solid: the wall behind what was seen, with holes spanned that no frame looks through."""
 
     def __post_init__(self) -> None:
         if self.faces is not None:
@@ -77,7 +86,11 @@ def meshed(
     Raises:
         ValueError: if there are no frames, or none that shows a surface, or if it does not fit into memory.
     """
-    field = fuse(batches, settings.fusion)
+    fusion, kept = settings.fusion, 0
+    if settings.watertight:
+        kept = int(CLOSING * fusion.memory_bytes)
+        fusion = dataclasses.replace(fusion, memory_bytes=fusion.memory_bytes - kept)
+    field = fuse(batches, fusion)
     tell(f"{len(field):,} blocks")
     surface = without_islands(surface_of(field))
     if not len(surface):
@@ -85,10 +98,13 @@ def meshed(
             f"the frames show no surface that voxels of {field.voxel:.3g} can hold; "
             "grow the world on, or choose voxels of another size"
         )
+    if settings.watertight:
+        surface = closed(field, surface, batches, memory_bytes=kept)
     if settings.collider:
         surface = dataclasses.replace(surface, rgb=None)
     if settings.most_faces is not None:
-        surface = decimated(surface, settings.most_faces)
+        fewer = closed_decimated if settings.watertight else decimated
+        surface = fewer(surface, settings.most_faces)
     if settings.texture is not None:
         surface = painted(surface, field, batches, size=settings.texture)
     tell("surface")

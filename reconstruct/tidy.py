@@ -26,15 +26,20 @@ def without_islands(surface: Surface, *, share: float = LEAST_SHARE) -> Surface:
     """Leave out pieces that hang together with nothing and are small; the largest one always stays."""
     if not len(surface):
         return surface
+    piece = pieces_of(surface)
+    counts = np.bincount(piece)
+    least = min(max(LEAST_FACES, share * len(surface)), counts.max())
+    return only(surface, counts[piece] >= least)
+
+
+def pieces_of(surface: Surface) -> Int[np.ndarray, " f"]:
+    """For each face the number of the piece that it hangs together with."""
     a, b = surface.faces[:, :2].T, surface.faces[:, 1:].T
     rows, columns = np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]])
     size = len(surface.vertices)
     links = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(size, size))
     _, labels = connected_components(links, directed=False)
-    piece = labels[surface.faces[:, 0]]
-    counts = np.bincount(piece)
-    least = min(max(LEAST_FACES, share * len(surface)), counts.max())
-    return _only(surface, counts[piece] >= least)
+    return labels[surface.faces[:, 0]]
 
 
 def decimated(surface: Surface, most: int) -> Surface:
@@ -46,6 +51,12 @@ def decimated(surface: Surface, most: int) -> Surface:
     Raises:
         ValueError: if ``most`` is less than ``FEWEST``.
     """
+    fewer = simplified(surface, most)
+    return fewer if fewer is surface else only(fewer, _has_area(fewer.vertices, fewer.faces))
+
+
+def simplified(surface: Surface, most: int) -> Surface:
+    """As :func:`decimated`, with the faces that came to have no area: a closed surface has gaps without."""
     check_faces(most)
     if len(surface) <= most:
         return surface
@@ -61,7 +72,7 @@ def decimated(surface: Surface, most: int) -> Surface:
     if rgb is not None:
         _, nearest = KDTree(surface.vertices).query(vertices)
         rgb = rgb[nearest]
-    return _only(Surface(vertices=vertices, faces=faces, rgb=rgb), _has_area(vertices, faces))
+    return Surface(vertices=vertices, faces=faces, rgb=rgb)
 
 
 def check_faces(most: int) -> None:
@@ -76,7 +87,7 @@ def _has_area(vertices: np.ndarray, faces: Int[np.ndarray, "f 3"]) -> Bool[np.nd
     return (across != 0).any(axis=1)
 
 
-def _only(surface: Surface, kept: Bool[np.ndarray, " f"]) -> Surface:
+def only(surface: Surface, kept: Bool[np.ndarray, " f"]) -> Surface:
     """Some of the faces, and the vertices that they use, in their order."""
     faces = surface.faces[kept]
     used = np.zeros(len(surface.vertices), bool)

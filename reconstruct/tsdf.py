@@ -206,10 +206,11 @@ def _claimed(
         )
     if not count:
         raise ValueError(f"nothing that the frames show is nearer than {limit:g}; allow for more depth")
-    return _unpacked(np.sort(table[table != FREE]))
+    return unpacked(np.sort(table[table != FREE]))
 
 
-def _unpacked(keys: Int64[np.ndarray, " b"]) -> Int32[np.ndarray, "b 3"]:
+def unpacked(keys: Int64[np.ndarray, " b"]) -> Int32[np.ndarray, "b 3"]:
+    """The blocks that have these keys."""
     ones = (1 << 21) - 1
     return np.stack([(keys >> shift & ones) - LIMIT for shift in (0, 21, 42)], axis=1).astype(np.int32)
 

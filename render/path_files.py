@@ -21,26 +21,27 @@ from render.json_files import is_number, read_json, side_of
 MAX_FPS = 1000.0
 
 
-def save_path(path: Path, cameras: Cameras, *, fps: int | float) -> None:
+def save_path(path: Path | str, cameras: Cameras, *, fps: int | float) -> None:
     """Write ``cameras`` as JSON that ``load_path`` reads back bit for bit."""
     check_count(len(cameras))
     if not 0.0 < fps <= MAX_FPS:
         raise ValueError(f"fps must be positive and at most {MAX_FPS:g}, got {fps:g}")
     frames = [{"c2w": c2w, "K": K} for c2w, K in zip(_numbers(cameras.c2w), _numbers(cameras.K), strict=True)]
     head = {"format": "worldgen-path", "version": 1, "width": cameras.width, "height": cameras.height}
-    path.write_text(json.dumps(head | {"fps": fps, "frames": frames}, allow_nan=False), encoding="utf-8")
+    text = json.dumps(head | {"fps": fps, "frames": frames}, allow_nan=False)
+    Path(path).write_text(text, encoding="utf-8")
 
 
-def load_path(path: Path) -> Cameras:
+def load_path(path: Path | str) -> Cameras:
     """Read a path file, whoever wrote it.
 
     Raises:
         ValueError: one sentence about the first thing that is wrong with the file.
     """
     try:
-        return parsed_path(read_json(path))
+        return parsed_path(read_json(Path(path)))
     except ValueError as error:
-        raise ValueError(f"{path.name} is no usable camera path: {error}") from None
+        raise ValueError(f"{Path(path).name} is no usable camera path: {error}") from None
 
 
 def parsed_path(data: object) -> Cameras:

@@ -77,26 +77,26 @@ def flown_tour(path: Path, setting: Setting, *, fps: float | None = None) -> Cam
         raise ValueError(f"{path.name} cannot be flown here: {error}") from None
 
 
-def load_tour(path: Path) -> Tour:
+def load_tour(path: Path | str) -> Tour:
     """Read a tour, whoever wrote it.
 
     Raises:
         ValueError: one sentence about the first thing that is wrong with the file.
     """
     try:
-        return parsed_tour(read_json(path))
+        return parsed_tour(read_json(Path(path)))
     except ValueError as error:
-        raise ValueError(f"{path.name} is no usable tour: {error}") from None
+        raise ValueError(f"{Path(path).name} is no usable tour: {error}") from None
 
 
-def save_tour(path: Path, tour: Tour) -> None:
+def save_tour(path: Path | str, tour: Tour) -> None:
     """Write a tour as JSON that ``load_tour`` reads back as it was, a segment a line."""
     head = {"format": FORMAT, "version": VERSION, "fps": tour.fps, "speed": tour.speed}
     head |= {"ease": _ease_told(tour.ease), "loop": tour.rounds}
     lines = [f"  {json.dumps(name)}: {json.dumps(value, allow_nan=False)}," for name, value in head.items()]
     segments = [f"    {json.dumps(_told(segment), allow_nan=False)}" for segment in tour.segments]
     text = "\n".join(["{", *lines, '  "segments": [', ",\n".join(segments), "  ]", "}", ""])
-    path.write_text(text, encoding="utf-8")
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def parsed_tour(data: object) -> Tour:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from benchmarks.meshes import walk
+from reconstruct.closed import closed
 from reconstruct.painted import painted
 from reconstruct.surface import Surface, surface_of
 from reconstruct.tidy import decimated, without_islands
@@ -78,7 +79,7 @@ def from_above(surface: Surface) -> Cameras:
 
 
 def main() -> None:
-    """Mesh a walk in three ways and draw them."""
+    """Mesh a walk in four ways and draw them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=903)
     parser.add_argument("--frame", type=int, default=10)
@@ -87,6 +88,7 @@ def main() -> None:
     field = fuse([frames], Fusion())
     full = without_islands(surface_of(field))
     textured = painted(decimated(full, 20_000), field, [frames], size=1024)
+    solid = closed(field, full, [frames], memory_bytes=1 << 30)
     collider = decimated(dataclasses.replace(full, rgb=None), 5_000)
     inside = resized(frames.cameras[[options.frame]], width=SIDE, height=SIDE)
     outside = from_above(full)
@@ -96,10 +98,12 @@ def main() -> None:
         drawn(full, inside, shaded=False),
         drawn(full, inside, shaded=True),
         drawn(textured, inside, shaded=False),
+        drawn(solid, inside, shaded=False),
         drawn(textured, outside, shaded=False),
+        drawn(solid, outside, shaded=False),
         drawn(collider, outside, shaded=True),
     ]
-    rows = [np.concatenate(panels[i : i + 3], axis=1) for i in (0, 3)]
+    rows = [np.concatenate(panels[i : i + 4], axis=1) for i in (0, 4)]
     sheet = np.rint(255.0 * np.concatenate(rows).clip(0.0, 1.0)).astype(np.uint8)
     Image.fromarray(sheet).save(OUT, quality=80, method=6)
 

@@ -15,10 +15,10 @@ from matplotlib import pyplot
 from PIL import Image
 
 from render.cameras import Cameras, intrinsics_from_fov, resized, unproject
+from render.inspections import inspected
 from render.keyframes import interpolated
 from render.plans import plan_of, stroke
 from render.splines import Shape, smooth
-from render.surveys import surveyed
 from render.timing import Ease
 from render.tours import Setting, Tour
 from render.walls import Walls
@@ -88,17 +88,17 @@ def draw_tour(path: Path) -> None:
     cameras = tour.cameras(setting)
     walls = Walls(side=0.06)
     walls.add(centers)
-    survey = surveyed(cameras, fps=tour.fps, walls=walls)
+    inspection = inspected(cameras, fps=tour.fps, walls=walls)
     c2w = cameras.c2w.double().numpy()
     plan = plan_of(centers, rgbs, c2w=c2w, up=np.array(UP), side=SIDE)
-    for meeting in survey.meetings:
+    for meeting in inspection.meetings:
         stroke(plan.image, plan.place(c2w[meeting.first : meeting.last + 1, :3, 3]), THROUGH)
     chosen = np.linspace(0, 0.72 * len(cameras), 9).astype(int).tolist()
     views = render(scene, resized(cameras[chosen], width=VIEW, height=VIEW)).rgb
     tiles = np.pad((255.0 * views.numpy()).round().astype(np.uint8), ((0, 0), (4, 0), (4, 0), (0, 0)))
     sheet = np.concatenate([np.concatenate(list(tiles[i : i + 3]), axis=1) for i in (0, 3, 6)], axis=0)
     Image.fromarray(np.concatenate([plan.image, sheet[:SIDE]], axis=1)).save(path, quality=82, method=6)
-    print(survey)  # noqa: T201
+    print(inspection)  # noqa: T201
 
 
 def main() -> None:

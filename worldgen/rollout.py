@@ -260,7 +260,7 @@ class Growth:
 
 
 def start(
-    path: Path,
+    path: Path | str,
     info: SceneInfo,
     first: Frames | Cameras,
     *,
@@ -296,14 +296,14 @@ def start(
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Path]:
+def drafted(path: Path | str) -> Iterator[Path]:
     """Lend a place beside ``path`` for a world, which gets its name when the block succeeds."""
-    path = World.free_place(path)
-    draft = path.with_name(f".{path.name}.starting")
+    place = World.free_place(path)
+    draft = place.with_name(f".{place.name}.starting")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         yield draft
-        draft.replace(path)
+        draft.replace(place)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -66,16 +66,17 @@ BEGINNINGS = {
 """First bytes of a file to the ending that it should have; .splat and .ksplat have none of their own."""
 
 
-def export_splats(gaussians: Gaussians, path: Path) -> None:
+def export_splats(gaussians: Gaussians, path: Path | str) -> None:
     """Write splats in the format that the file name asks for.
 
     Raises:
         ValueError: if the ending is unknown, or the splats cannot be written.
     """
-    WRITERS[_ending(path)](gaussians, path)
+    file = Path(path)
+    WRITERS[_ending(file)](gaussians, file)
 
 
-def read_splats(path: Path) -> Gaussians:
+def read_splats(path: Path | str) -> Gaussians:
     """Read splats of any format: told by what is in the file, and where that says nothing, by its name.
 
     What is odd about the file but can be passed over is told as a ``SplatFileWarning``.
@@ -84,8 +85,9 @@ def read_splats(path: Path) -> Gaussians:
         ValueError: if it is no file of splats, damaged, or larger than what is read; the sentence names it.
         OSError: if it is missing or may not be read.
     """
+    file = Path(path)
     try:
-        return READERS[_kind(path)](path)
+        return READERS[_kind(file)](file)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

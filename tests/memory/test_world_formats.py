@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from memory import _schema
+from memory import _schema, _seals
 from memory.world import FORMAT, World, WorldError, quantised
 from render.frames import concatenated
 from tests.memory.test_world import ORIGIN, SCENE, assert_same, commit, make_cameras, make_frames
@@ -105,6 +105,28 @@ def test_a_world_of_the_second_format_is_read_as_it_is_and_sealed_by_its_next_wr
     with closing(sqlite3.connect(old / "world.db", isolation_level=None)) as db:
         db.execute("UPDATE paths SET seed = seed + 1")
     with pytest.raises(WorldError, match="table paths does not hold what was committed"):
+        World.open(old)
+
+
+def test_a_world_of_the_third_format_is_checked_as_it_was_sealed_and_learns_to_record_costs(old: Path):
+    with closing(sqlite3.connect(old / "world.db", isolation_level=None)) as db:
+        for statement in (*_schema.UPGRADES[2], *_schema.UPGRADES[3], "PRAGMA user_version = 3"):
+            db.execute(statement)
+        seals = [(table, _seals._seal_of(db, table)) for table, since in _seals.SEALED.items() if since <= 3]
+        db.executemany("INSERT INTO seals (name, seal) VALUES (?, ?)", seals)
+    before = contents(old)
+    with World.open(old) as world:
+        assert_whole(world)
+        assert {chunk.cost for chunk in world.chunks()} == {None}
+    assert contents(old) == before
+    with World.open(old, writable=True) as world:
+        assert_whole(world)
+        commit(world, 1)
+    with World.open(old) as world:
+        assert [chunk.cost is None for chunk in world.chunks()] == [True, True, True, False]
+    with closing(sqlite3.connect(old / "world.db", isolation_level=None)) as db:
+        db.execute("UPDATE costs SET memory_bytes = memory_bytes + 1")
+    with pytest.raises(WorldError, match="table costs does not hold what was committed"):
         World.open(old)
 
 

@@ -211,6 +211,13 @@ BROKEN_WITHIN = {
     "no size": (sql("UPDATE frames SET width = 0"), "from 1 to 8192"),
     "a size of text": (sql("UPDATE frames SET height = 'tall'"), "should be an integer"),
     "a size with a fraction": (sql("UPDATE frames SET height = 6.5"), "should be an integer"),
+    "no number of bytes": (sql("UPDATE costs SET memory_bytes = 'much' WHERE chunk = 1"), "memory_bytes in"),
+    "a machine of text": (sql("UPDATE costs SET machine = 'Z80' WHERE chunk = 1"), "should be JSON"),
+    "half a machine": (sql("""UPDATE costs SET machine = '{"cpu": "Z80"}'"""), "a dict with cpu, cores, gpu"),
+    "a machine without cores": (
+        sql("""UPDATE costs SET machine = '{"cpu": "Z80", "cores": 0, "gpu": null}'"""),
+        "cores in costs.machine",
+    ),
     "another confidence": (sql("UPDATE frames SET confidence = 2 WHERE id = 1"), "from 0 to 1"),
     "frames without a chunk": (
         sql(

@@ -67,6 +67,18 @@ def test_colours_are_read_back_as_displays_show_them(file: Path):
     )
 
 
+def test_stl_holds_the_same_body_upright(tmp_path: Path):
+    surface = ball()
+    write_mesh(surface, tmp_path / "ball.stl", up=UP)
+    read = trimesh.load_mesh(tmp_path / "ball.stl", process=False)
+    expected = (surface.vertices * np.float32((1, -1, -1)))[surface.faces]
+    assert np.array_equal(read.triangles.astype(np.float32), expected)
+    across = np.cross(expected[:, 1] - expected[:, 0], expected[:, 2] - expected[:, 0])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    np.testing.assert_allclose(read.face_normals, across, atol=1e-5)
+    assert trimesh.load_mesh(tmp_path / "ball.stl").is_watertight
+
+
 @pytest.mark.parametrize("up", [UP, (0.0, 0.0, 1.0), (0.6, 0.0, -0.8)])
 def test_what_is_up_in_the_world_is_up_in_gltf(tmp_path: Path, up: tuple):
     write_mesh(ball(), tmp_path / "ball.glb", up=up)
@@ -122,12 +134,13 @@ def empty() -> Surface:
 @pytest.mark.parametrize(
     ("surface", "name", "about"),
     [
-        (ball(), "mesh.doc", r"\.glb, \.obj, \.ply"),
+        (ball(), "mesh.doc", r"\.glb, \.obj, \.ply, \.stl"),
         (empty(), "mesh.glb", "without faces"),
         (textured(), "mesh.obj", "only .glb"),
         (textured(), "mesh.ply", "only .glb"),
+        (textured(), "mesh.stl", "only .glb"),
     ],
-    ids=["ending", "empty", "texture in OBJ", "texture in PLY"],
+    ids=["ending", "empty", "texture in OBJ", "texture in PLY", "texture in STL"],
 )
 def test_what_cannot_be_written_is_refused_and_nothing_is_left(
     tmp_path: Path, surface: Surface, name: str, about: str

@@ -133,6 +133,11 @@ def test_round_trips_keep_what_is_promised(tmp_path: Path, splats, ending: str, 
     assert [entry.name for entry in tmp_path.iterdir()] == [file.name]
 
 
+def test_names_of_files_may_be_text(tmp_path: Path, make_gaussians: Callable[..., Gaussians]):
+    export_splats(make_gaussians(5, degree=0), str(tmp_path / "five.ply"))
+    assert_identical(read_splats(str(tmp_path / "five.ply")), read_splats(tmp_path / "five.ply"))
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_same_splats_give_the_same_file(tmp_path: Path, splats, ending: str):
     for name in ("a", "b"):

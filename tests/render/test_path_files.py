@@ -130,3 +130,10 @@ def test_senseless_frame_rates_are_not_written(tmp_path: Path, fps: float):
     with pytest.raises(ValueError, match="fps must be positive"):
         save_path(tmp_path / "path.json", room_cameras(), fps=fps)
     assert not (tmp_path / "path.json").exists()
+
+
+def test_names_of_files_may_be_text(tmp_path: Path):
+    save_path(str(tmp_path / "path.json"), room_cameras(), fps=24)
+    assert torch.equal(load_path(str(tmp_path / "path.json")).c2w, room_cameras().c2w)
+    with pytest.raises(ValueError, match=r"^no\.json is no usable camera path"):
+        load_path(str(tmp_path / "no.json"))

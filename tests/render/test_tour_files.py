@@ -169,3 +169,11 @@ def test_whatever_a_file_says_it_is_a_tour_or_refused_with_a_reason(data: st.Dat
     except ValueError as error:
         said = str(error)
     assert 0 < len(said) < 400
+
+
+def test_names_of_files_may_be_text(tmp_path: Path):
+    tour = parsed_tour(json.loads(SHORT))
+    save_tour(str(tmp_path / "tour.json"), tour)
+    assert load_tour(str(tmp_path / "tour.json")) == load_tour(tmp_path / "tour.json") == tour
+    with pytest.raises(ValueError, match=r"^no\.json is no usable tour"):
+        load_tour(str(tmp_path / "no.json"))

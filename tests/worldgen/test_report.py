@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import torch
 
 from memory.boxes import Box
 from memory.cache import WorldCache
+from memory.costs import machine_here
 from memory.points import Points
 from memory.restore import restored_cache
 from memory.world import World
 from render.cameras import Cameras
 from render.frames import Frames
 from render.paths import path_named
+from tests.memory.test_world_formats import OLD
 from tests.worldgen.conftest import SIZE
 from tests.worldgen.test_rollout import INFO, Photographer
 from worldgen.conditions import Known, SceneUnits
@@ -44,6 +47,7 @@ FIGURES = {
     "mean_drift",
     "contrast_drift",
     "seconds_a_frame",
+    "memory_bytes",
     "bytes_a_frame",
 }
 
@@ -243,7 +247,7 @@ def test_frames_on_two_sides_of_an_edit_are_not_compared(tmp_path: Path, scene: 
 def test_a_world_of_one_frame_says_what_cannot_be_measured(tmp_path: Path, scene: Scene, camera: Cameras):
     report = measured(grow(tmp_path / "w", Photographer(scene), camera, frames=1))
     missing = {name for name, value in report.figures.items() if value is None}
-    assert missing == FIGURES - {"bytes_a_frame"}
+    assert missing == FIGURES - {"bytes_a_frame", "memory_bytes"}
     page = page_of(report)
     assert "Not measured" in page
     for sentence in report.missing:
@@ -411,6 +415,37 @@ def test_time_is_what_commits_are_apart_without_pauses(tmp_path: Path, exact_wor
     report = measured(tmp_path / "w")
     assert [look.seconds for look in report.chunks] == [None, 2.0, 3.0, 2.0, None, 2.0]
     assert report.figures["seconds_a_frame"] == 2.0
+
+
+def test_a_report_says_what_growth_took_of_which_machine(exact: Report):
+    facts, here = exact.as_json(), machine_here()
+    assert facts["cost"]["grown_on"] == [dataclasses.asdict(here) | {"frames": FRAMES}]
+    peaks = [chunk["memory_bytes"] for chunk in facts["chunks"]]
+    assert min(peaks) > 20 << 20
+    assert max(peaks) == facts["figures"]["memory_bytes"]
+    assert {chunk["machine"] for chunk in facts["chunks"]} == {str(here)}
+    words = assert_needs_nothing(page_of(exact)).words
+    assert f"grown on {here}" in words
+    assert f"{max(peaks) / 1e6:,.0f} MB" in words
+    assert words.count(str(here)) == 1 + FRAMES
+    assert "not recorded" not in words
+
+
+def test_of_worlds_from_before_the_report_says_that_it_was_not_recorded(tmp_path: Path):
+    with zipfile.ZipFile(OLD) as packed:
+        packed.extractall(tmp_path)
+    report = measured(tmp_path / "world")
+    facts = report.as_json()
+    assert facts["figures"]["memory_bytes"] is None
+    assert facts["cost"]["grown_on"] == []
+    assert {(chunk["memory_bytes"], chunk["machine"]) for chunk in facts["chunks"]} == {(None, None)}
+    assert any(sentence.startswith("Memory was not recorded") for sentence in report.missing)
+    words = assert_needs_nothing(page_of(report)).words
+    assert "grown on a machine that was not recorded" in words
+    with World.open(tmp_path / "world", writable=True) as world:
+        world.commit(world.frames([0]), given=True, generator="input", seed=0, settings={})
+    words = assert_needs_nothing(page_of(measured(tmp_path / "world"))).words
+    assert f"grown on {machine_here()} (1 frame), a machine that was not recorded (4 frames)" in words
 
 
 def points_of(svg: str) -> list[tuple[float, float]]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memory.world import Chunk, Head, World
+    from memory.world import Chunk, Head, Tree, World
 
 
 def counted(number: int, thing: str) -> str:
     """So many things, in words."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def moved_head(place: Path, move: Callable[[Tree], object]) -> int:
+    """Move the head of the world at ``place``, and say where it is now and what can still be taken back."""
+    from memory.world import World
+
+    with World.open(place, writable=True) as world:
+        move(world.tree)
+        tell_head(world, place)
+    return 0
 
 
 def tell_head(world: World, place: Path) -> None:

@@ -11,7 +11,7 @@ import tyro
 if TYPE_CHECKING:
     from reconstruct.meshed import MeshSettings
 
-MESH_ENDINGS = (".glb", ".obj")
+MESH_ENDINGS = (".glb", ".obj", ".stl")
 """File names that mean a mesh where nothing else is said."""
 
 
@@ -27,8 +27,9 @@ class Export:
     plain colours, .ksplat is for three.js, .glb with --format splats is glTF (KHR_gaussian_splatting). .html
     is one page that shows them in any browser, offline.
 
-    Meshes: .glb and .obj, or .ply with --format mesh: the frames are fused into one surface with colours.
-    glTF and OBJ stand upright (+y is up); PLY keeps the axes of the world, as splats do.
+    Meshes: .glb, .obj and .stl, or .ply with --format mesh: the frames are fused into one surface with
+    colours. glTF, OBJ and STL stand upright (+y is up); PLY keeps the axes of the world, as splats do. STL
+    has no colours.
 
     Datasets: with --format nerfstudio, colmap, colmap-text or tum the frames are written as a folder that
     trainers read.
@@ -63,6 +64,10 @@ class Export:
     collider: bool = False
     """Mesh: a shape with few faces and no colours, for physics."""
 
+    watertight: bool = False
+    """Mesh: a closed solid for printers and boolean operations, the wall behind what was seen. Holes are
+    spanned, except where a frame looks through."""
+
     memory_mib: int = 1024
     """Mesh: what fusing may take; voxels grow until they fit, if --voxel is not given."""
 
@@ -74,10 +79,10 @@ class Export:
         if kind == "mesh":
             return self._run_mesh()
         of_meshes = (self.voxel, self.max_depth, self.faces, self.texture)
-        if self.collider or any(option is not None for option in of_meshes):
+        if self.collider or self.watertight or any(option is not None for option in of_meshes):
             raise ValueError(
-                "--voxel, --max-depth, --faces, --texture and --collider are for meshes: "
-                f"name a file that ends in {' or '.join(MESH_ENDINGS)}, or add --format mesh"
+                "--voxel, --max-depth, --faces, --texture, --collider and --watertight are for meshes: "
+                f"name a file that ends in {', '.join(MESH_ENDINGS)}, or add --format mesh"
             )
         if kind == "splats" and is_page(self.dest):
             return export_page(self.world, self.dest, max_splats=self.max_splats)
@@ -123,7 +128,7 @@ class Export:
 
     def _run_mesh(self) -> int:
         from memory.world import World
-        from reconstruct.mesh_files import write_mesh
+        from reconstruct.mesh_files import PLAIN_ENDINGS, write_mesh
         from reconstruct.meshed import STEPS, meshed
         from reconstruct.seen import SeenFrames
         from worldgen.cli.progress import bar
@@ -138,9 +143,11 @@ class Export:
             write_mesh(surface, self.dest, up=world.scene.up)
             progress.step(f"{len(surface):,} faces")
             unit = "m" if world.scene.units == "metres" else "units"
-        look = "no colours" if surface.rgb is None else "a texture" if surface.texture else "colours"
+        body = "watertight, " if self.watertight else ""
+        is_plain = surface.rgb is None or self.dest.suffix.lower() in PLAIN_ENDINGS
+        look = "no colours" if is_plain else "a texture" if surface.texture else "colours"
         print(  # noqa: T201
-            f"{self.dest}: {len(surface):,} faces with {look}, from voxels of {made.voxel:.3g} {unit}"
+            f"{self.dest}: {len(surface):,} faces with {look}, {body}from voxels of {made.voxel:.3g} {unit}"
         )
         return 0
 
@@ -158,7 +165,13 @@ class Export:
         fusion = Fusion(
             voxel=self.voxel, max_depth=self.max_depth, memory_bytes=max(self.memory_mib, 0) << 20
         )
-        settings = MeshSettings(fusion=fusion, faces=self.faces, texture=self.texture, collider=self.collider)
+        settings = MeshSettings(
+            fusion=fusion,
+            faces=self.faces,
+            texture=self.texture,
+            collider=self.collider,
+            watertight=self.watertight,
+        )
         if self.texture is not None and self.dest.suffix.lower() != ".glb":
             raise ValueError(f"only .glb holds a mesh with its texture, and {self.dest.name} is none")
         return settings

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memory.points import Points
     from memory.world import World
     from render.cameras import Cameras
-    from render.surveys import Meeting, Survey
+    from render.inspections import Inspection, Meeting
     from render.walls import Walls
 
 CLEARANCE = 0.05
@@ -87,7 +87,7 @@ class CameraPath:
     def _looked_over(self, start: Cameras, world: World | None, *, pictures: int) -> int:
         """Tell all that was asked for of a path from ``start``; the exit status."""
         from memory.restore import restored_cache
-        from render.surveys import surveyed
+        from render.inspections import inspected
         from worldgen.cli.inputs import film_path
 
         up, scale = ((0.0, -1.0, 0.0), 1.0) if world is None else (world.scene.up, world.scene.scale)
@@ -96,13 +96,13 @@ class CameraPath:
         )
         points = None if world is None else _known(restored_cache(world).points)
         walls = None if points is None else _walls(points, cameras, side=CLEARANCE * scale)
-        survey = surveyed(cameras, fps=self.fps, walls=walls)
+        inspection = inspected(cameras, fps=self.fps, walls=walls)
         if self.out is not None:
             self._write(self.out, cameras)
         if self.plan is not None:
-            _draw(self.plan, cameras, points, survey, up=up)
-        self._tell(survey, units="m" if world is not None and world.scene.units == "metres" else "units")
-        return int(survey.passes_through)
+            _draw(self.plan, cameras, points, inspection, up=up)
+        self._tell(inspection, units="m" if world is not None and world.scene.units == "metres" else "units")
+        return int(inspection.passes_through)
 
     def _write(self, file: Path, cameras: Cameras) -> None:
         from reconstruct.formats.atomic import replacing
@@ -115,20 +115,21 @@ class CameraPath:
         with replacing(file) as temporary:
             save_path(temporary, cameras, fps=self.fps)
 
-    def _tell(self, survey: Survey, *, units: str) -> None:
+    def _tell(self, inspection: Inspection, *, units: str) -> None:
         if self.json:
-            print(json.dumps(_facts(survey, fps=self.fps), indent=2))  # noqa: T201
+            print(json.dumps(_facts(inspection, fps=self.fps), indent=2))  # noqa: T201
             return
         lines = [
-            f"{self.path}: {survey.pictures:,} pictures, {survey.seconds:.1f} s at {self.fps:g} a second",
-            f"{survey.length:.3g} {units} long, at most {survey.top_speed:.3g} a second "
-            f"(picture {survey.top_speed_at}) and {math.degrees(survey.top_turn):.3g} degrees a second "
-            f"(picture {survey.top_turn_at})",
-            *map(_told, survey.meetings[:MOST_TOLD]),
+            f"{self.path}: {inspection.pictures:,} pictures, {inspection.seconds:.1f} s "
+            f"at {self.fps:g} a second",
+            f"{inspection.length:.3g} {units} long, at most {inspection.top_speed:.3g} a second "
+            f"(picture {inspection.top_speed_at}) and {math.degrees(inspection.top_turn):.3g} degrees "
+            f"a second (picture {inspection.top_turn_at})",
+            *map(_told, inspection.meetings[:MOST_TOLD]),
         ]
-        if len(survey.meetings) > MOST_TOLD:
-            lines.append(f"and {len(survey.meetings) - MOST_TOLD} more; --json tells them all")
-        if self.world is not None and not survey.meetings:
+        if len(inspection.meetings) > MOST_TOLD:
+            lines.append(f"and {len(inspection.meetings) - MOST_TOLD} more; --json tells them all")
+        if self.world is not None and not inspection.meetings:
             lines.append("nothing that is known is in the way")
         print("\n".join(lines))  # noqa: T201
 
@@ -166,7 +167,7 @@ def _draw(
     file: Path,
     cameras: Cameras,
     points: Points | None,
-    survey: Survey,
+    inspection: Inspection,
     *,
     up: tuple[float, float, float],
 ) -> None:
@@ -183,7 +184,7 @@ def _draw(
     rgbs = (255.0 * rgb).round().astype(np.uint8)
     plan = plan_of(centers, rgbs, c2w=c2w, up=np.array(up), side=PLAN_SIDE)
     way = plan.place(c2w[:, :3, 3])
-    for meeting in survey.meetings:
+    for meeting in inspection.meetings:
         stroke(plan.image, way[meeting.first : meeting.last + 1], THROUGH if meeting.is_through else NEAR)
     write_png(file, torch.from_numpy(plan.image.astype(np.float32) / 255.0)[None])
 
@@ -194,7 +195,7 @@ def _told(meeting: Meeting) -> str:
     return f"pictures {meeting.first} to {meeting.last}: {how} what is known at {x:.3g} {y:.3g} {z:.3g}"
 
 
-def _facts(survey: Survey, *, fps: float) -> dict[str, Any]:
-    facts = dataclasses.asdict(survey)
-    facts["top_turn"] = math.degrees(survey.top_turn)
+def _facts(inspection: Inspection, *, fps: float) -> dict[str, Any]:
+    facts = dataclasses.asdict(inspection)
+    facts["top_turn"] = math.degrees(inspection.top_turn)
     return {"fps": fps, **facts}

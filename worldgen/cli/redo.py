@@ -20,10 +20,6 @@ class Redo:
     """How many chunks to go forward; all that were undone by default."""
 
     def run(self) -> int:
-        from memory.world import World
-        from worldgen.cli.branches import tell_head
+        from worldgen.cli.branches import moved_head
 
-        with World.open(self.world, writable=True) as world:
-            world.tree.redo(self.chunks)
-            tell_head(world, self.world)
-        return 0
+        return moved_head(self.world, lambda tree: tree.redo(self.chunks))

@@ -54,8 +54,7 @@ class Report:
 
     def _measured(self) -> Measurements:
         """Both walks through the world, behind a bar."""
-        import platform
-
+        from memory.costs import machine_here
         from memory.world import World
         from worldgen.cli.progress import bar
         from worldgen.report import report_on, steps_of
@@ -69,7 +68,7 @@ class Report:
             with bar(f"measuring {self.world.name}", total=steps) as progress:
                 return report_on(
                     world,
-                    machine=platform.node() or "an unnamed machine",
+                    machine=str(machine_here()),
                     stepped=lambda points: progress.step(f"{points:,} points"),
                 )
 

@@ -23,10 +23,6 @@ class Undo:
     """How many chunks to go back; the first view always stays."""
 
     def run(self) -> int:
-        from memory.world import World
-        from worldgen.cli.branches import tell_head
+        from worldgen.cli.branches import moved_head
 
-        with World.open(self.world, writable=True) as world:
-            world.tree.undo(self.chunks)
-            tell_head(world, self.world)
-        return 0
+        return moved_head(self.world, lambda tree: tree.undo(self.chunks))

@@ -90,7 +90,7 @@ def maps(report: Report) -> list[str]:
 
 
 def drift(report: Report) -> list[str]:
-    """How colours and time change from chunk to chunk."""
+    """How colours, time and memory change from chunk to chunk."""
     stride = -(-len(report.chunks) // MOST_FRAMES)
     looks = report.chunks[::stride]
 
@@ -107,6 +107,7 @@ def drift(report: Report) -> list[str]:
         over("contrast", lambda look: look.contrast, 1),
     ]
     seconds = [over("time", lambda look: look.seconds)]
+    memory = [over("memory", lambda look: look.memory_bytes and look.memory_bytes / 1e6)]
     return _cards(
         (
             "Colour",
@@ -117,6 +118,11 @@ def drift(report: Report) -> list[str]:
             "Time",
             "From one commit to the next, pauses left out.",
             _plot(seconds, y_label="s a frame", x_label=CHUNK),
+        ),
+        (
+            "Memory",
+            "The most that was resident until a chunk was committed, since its process began.",
+            _plot(memory, y_label="MB", x_label=CHUNK),
         ),
     )
 

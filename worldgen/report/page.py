@@ -13,7 +13,7 @@ from importlib import resources
 from memory.world import Chunk
 from worldgen.report.cards import UNITS, agreement, drift, growth, maps, small, text
 from worldgen.report.measures import MOST_FRAMES, Measured
-from worldgen.report.summary import Report
+from worldgen.report.summary import ChunkLook, Report
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser lets the page load: nothing but what is in it."""
@@ -40,7 +40,7 @@ def page_of(report: Report) -> str:
         _section("Does it drift, and what does it cost?", drift(report)),
         _pictures(report),
         _table(report),
-        f'<p class="soft">Measured on {text(report.machine)}; where a world grew is not recorded in it.</p>',
+        f'<p class="soft">Measured on {text(report.machine)}.</p>',
         "</body></html>\n",
     ]
     return "".join(parts)
@@ -55,12 +55,24 @@ def _head(report: Report) -> str:
         f"{report.points:,} points ({report.cache_bytes / 1e6:.1f} MB)",
         f"{report.bytes_on_disk / 1e6:.1f} MB on disk",
         f"lengths in {UNITS[report.units]}, scene scale {report.scale:.3g}",
+        f"grown on {_machines(report)}",
         *(text(name) for name in report.generators[:MOST_NAMED]),
         *(_edit(chunk) for chunk in report.edits[:MOST_NAMED]),
     ]
     if len(report.edits) > MOST_NAMED:
         facts.append(f"{len(report.edits) - MOST_NAMED} more edits")
     return f'<h1>{text(report.name)}</h1><div class="facts soft">{" &middot; ".join(facts)}</div>'
+
+
+def _machines(report: Report) -> str:
+    """Where the frames were grown."""
+    counts = {text(machine): count for machine, count in report.grown_on.items()}
+    if unknown := len(report.frames) - sum(counts.values()):
+        counts["a machine that was not recorded"] = unknown
+    named = [
+        name if len(counts) == 1 else f"{name} ({_counted(count, 'frame')})" for name, count in counts.items()
+    ]
+    return ", ".join(named[:MOST_NAMED]) + (", and others" if len(named) > MOST_NAMED else "")
 
 
 def _edit(chunk: Chunk) -> str:
@@ -76,6 +88,8 @@ def _counted(number: int, thing: str) -> str:
 
 def _tiles(report: Report) -> str:
     figures = report.figures
+    if figures["memory_bytes"] is not None:
+        figures["memory_bytes"] /= 1e6
     shown = [
         ("return_psnr", "{:.1f} dB", "where the camera comes back (loop closure, PSNR)"),
         ("revisit_psnr", "{:.1f} dB", "frames against what old frames show (PSNR)"),
@@ -85,6 +99,7 @@ def _tiles(report: Report) -> str:
         ("mean_drift", "{:+.3f}", "change of brightness, first to last quarter"),
         ("contrast_drift", "{:.2f}", "contrast of the last quarter over the first's"),
         ("seconds_a_frame", "{:.2f} s", "a frame, median"),
+        ("memory_bytes", "{:,.0f} MB", "of memory at most, resident while it was grown"),
     ]
     tiles = []
     for key, form, meaning in shown:
@@ -136,8 +151,9 @@ def _pictures(report: Report) -> str:
 
 def _table(report: Report) -> str:
     titles = ("frame", "chunk", "path", "known", "points", "culled", "recalled (overlap, age)", "depth error")
-    titles += ("revisit PSNR", "SSIM", "return PSNR")
-    rows = "".join(_row(report, one) for one in report.measured)
+    titles += ("revisit PSNR", "SSIM", "return PSNR", "seconds", "memory (MB)", "machine")
+    looks = {look.chunk.id: look for look in report.chunks}
+    rows = "".join(_row(report, one, looks[one.chunk.id]) for one in report.measured)
     head = "".join(f"<th>{each}</th>" for each in titles)
     return (
         '<details><summary>All figures, frame by frame</summary><div class="wide">'
@@ -145,7 +161,7 @@ def _table(report: Report) -> str:
     )
 
 
-def _row(report: Report, one: Measured) -> str:
+def _row(report: Report, one: Measured, look: ChunkLook) -> str:
     kept, revisit, back = report.kept[one.id], one.revisit, one.came_back
     cells = (
         str(one.id),
@@ -159,6 +175,9 @@ def _row(report: Report, one: Measured) -> str:
         _number(revisit and revisit.psnr, ".1f"),
         _number(revisit and revisit.ssim, ".3f"),
         "" if back is None else f"{back.psnr:.1f} (to {back.earlier})",
+        _number(look.seconds, ".2f"),
+        _number(look.memory_bytes and look.memory_bytes / 1e6, ",.0f"),
+        "not recorded" if one.chunk.cost is None else text(one.chunk.cost.machine),
     )
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

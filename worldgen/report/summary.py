@@ -6,6 +6,7 @@ on when the report is made.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import torch
 from jaxtyping import UInt8
 
 from memory.cache import WorldCache
+from memory.costs import Machine
 from memory.points import Points
 from memory.world import Chunk, World
 from render.plans import Plan, plan_of
@@ -62,6 +64,12 @@ class ChunkLook:
     seconds: float | None
     """A frame, since the chunk before it on the same path was committed; ``None`` where that says nothing."""
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Most memory that was resident until it was committed; ``None`` where nobody recorded it."""
+        cost = self.chunk.cost
+        return None if cost is None or not cost.memory_bytes else cost.memory_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -95,7 +103,7 @@ class Report:
     bytes_on_disk: int
     cache_bytes: int
     machine: str
-    """Where the report was made; worlds do not record where they grew."""
+    """Where the report was made."""
 
     plan: Plan
     ages: Plan
@@ -113,6 +121,16 @@ class Report:
         return [one for one in self.frames if one.depth_before is not None]
 
     @property
+    def grown_on(self) -> dict[Machine, int]:
+        """The machines that the chunks with frames were committed on, with the number of their frames."""
+        found: dict[Machine, int] = {}
+        for chunk in (look.chunk for look in self.chunks):
+            if chunk.cost is not None:
+                machine = chunk.cost.machine
+                found[machine] = found.get(machine, 0) + len(chunk.frame_ids)
+        return found
+
+    @property
     def figures(self) -> dict[str, float | None]:
         """The whole world in a few numbers, under the names that the JSON has."""
         depths = [one.depth_error for one in self.measured if one.depth_error is not None]
@@ -120,6 +138,7 @@ class Report:
         ssims = [one.ssim for one in revisits if one.ssim is not None]
         returns = [one.came_back.psnr for one in self.measured if one.came_back is not None]
         seconds = [look.seconds for look in self.chunks if look.seconds is not None]
+        memory = [look.memory_bytes for look in self.chunks if look.memory_bytes is not None]
         mean_drift, contrast_drift = drift_of(self.chunks)
         return {
             "known_before": _mean([one.known for one in self.frames[1:]]),
@@ -132,6 +151,7 @@ class Report:
             "mean_drift": mean_drift,
             "contrast_drift": contrast_drift,
             "seconds_a_frame": median(seconds) if seconds else None,
+            "memory_bytes": max(memory, default=None),
             "bytes_a_frame": self.bytes_on_disk / len(self.frames),
         }
 
@@ -147,6 +167,7 @@ class Report:
             "return_psnr": f"Loop closure needs a camera that goes away and comes back within {far}.",
             "mean_drift": f"Drift needs {FEWEST_FOR_DRIFT} chunks with frames.",
             "seconds_a_frame": "Time needs two chunks in a row that were grown along one path.",
+            "memory_bytes": "Memory was not recorded when this world was grown, nor was the machine.",
         }
         return [sentence for key, sentence in reasons.items() if figures[key] is None]
 
@@ -174,7 +195,15 @@ class Report:
             },
             "figures": self.figures,
             "missing": self.missing,
-            "cost": {"bytes": self.bytes_on_disk, "cache_bytes": self.cache_bytes, "machine": self.machine},
+            "cost": {
+                "bytes": self.bytes_on_disk,
+                "cache_bytes": self.cache_bytes,
+                "machine": self.machine,
+                "grown_on": [
+                    dataclasses.asdict(machine) | {"frames": count}
+                    for machine, count in self.grown_on.items()
+                ],
+            },
             "chunks": [_chunk_json(look) for look in self.chunks],
             "frames": [_frame_json(one, self.kept[one.id]) for one in self.frames],
         }
@@ -339,6 +368,7 @@ def _picture(world: World, number: int) -> Picture:
 
 
 def _chunk_json(look: ChunkLook) -> dict[str, Any]:
+    cost = look.chunk.cost
     return {
         "id": look.chunk.id,
         "frames": list(look.chunk.frame_ids),
@@ -348,6 +378,8 @@ def _chunk_json(look: ChunkLook) -> dict[str, Any]:
         "mean": list(look.mean),
         "contrast": look.contrast,
         "seconds_a_frame": look.seconds,
+        "memory_bytes": look.memory_bytes,
+        "machine": cost and str(cost.machine),
     }
 
 

@@ -1,4 +1,4 @@
-"""Surveys: what can be said of a camera path before anything is grown or filmed along it.
+"""Inspections: what can be said of a camera path before anything is grown or filmed along it.
 
 Room: render (ground floor). Imports cameras and walls; every other room may import this.
 """
@@ -36,7 +36,7 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Inspection:
     """What there is to say of a path."""
 
     pictures: int
@@ -64,7 +64,7 @@ class Survey:
         return any(meeting.is_through for meeting in self.meetings)
 
 
-def surveyed(cameras: Cameras, *, fps: int | float, walls: Walls | None = None) -> Survey:
+def inspected(cameras: Cameras, *, fps: int | float, walls: Walls | None = None) -> Inspection:
     """Look a path over.
 
     Args:
@@ -78,7 +78,7 @@ def surveyed(cameras: Cameras, *, fps: int | float, walls: Walls | None = None) 
     way = c2w[:, :3, 3]
     steps, bends = np.linalg.norm(np.diff(way, axis=0), axis=1), turns(c2w[:, :3, :3])
     fastest, sharpest = (int(rates.argmax()) if len(rates) else 0 for rates in (steps, bends))
-    return Survey(
+    return Inspection(
         pictures=len(cameras),
         seconds=len(cameras) / fps,
         length=float(steps.sum()),
