@@ -37,7 +37,7 @@ constexpr float P0 = 1.0000001f, P1 = 0.69314694f, P2 = 0.2402212f;
 constexpr float P3 = 0.05550713f, P4 = 0.00967554f, P5 = 0.0013276472f;
 constexpr float ROUND = 12582912.0f + 127.0f;
 
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 constexpr int LANES = 16;
 #elif defined(__AVX2__)
 constexpr int LANES = 8;
@@ -51,7 +51,7 @@ typedef float Four __attribute__((vector_size(16)));
 
 // What vectors have no operator for, or a slow one: a bit for every lane of a comparison; and 1 / x, of which long
 // vectors have a rough one at once and a true one after 24 cycles.
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 inline uint32_t bits(Ints mask) { return _mm512_movepi32_mask((__m512i)mask); }
 inline Floats inverse(Floats x) {
     Floats rough = (Floats)_mm512_rcp14_ps((__m512)x);
@@ -68,7 +68,7 @@ inline uint32_t bits(Ints mask) {
     return found;
 }
 #endif
-#if !defined(__AVX512F__)
+#if !defined(__AVX512DQ__)
 inline Floats inverse(Floats x) { return 1.0f / x; }
 #endif
 
