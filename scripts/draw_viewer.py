@@ -43,9 +43,8 @@ def keep(page: Page, file: Path) -> None:
 def walk(viewer: Viewer, right: float, down: float, ahead: float) -> None:
     """Move the only visitor, in scene lengths along its own axes."""
     (visitor,) = viewer._stage.visitors.values()
-    (client,) = viewer._server.get_clients().values()
     step = visitor.pose().rotation @ np.array([right, down, ahead])
-    client.camera.position = client.camera.position + viewer._stage.scale * step
+    visitor.camera.position = visitor.camera.position + viewer._stage.scale * step
 
 
 def draw(page: Page, viewer: Viewer, folder: Path) -> None:

@@ -68,9 +68,7 @@ class LookPanel:
 
     def _add_axes(self) -> None:
         """The axes of the world where it began, in the colours of docs/conventions.md."""
-        axes, scale = self._stage.server.scene.world_axes, self._stage.scale
-        axes.axes_length, axes.axes_radius = AXES * scale, 0.02 * AXES * scale
-        axes.origin_radius = 0.04 * AXES * scale
+        axes = self._stage.browser.size_axes(AXES * self._stage.scale)
         box = self._stage.server.gui.add_checkbox(
             "Axes", initial_value=False, hint="Of the world, from its origin: x red, y green, z blue."
         )
