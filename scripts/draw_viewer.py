@@ -85,6 +85,7 @@ def main() -> None:
         with World.open(Path(room) / "world", writable=True) as world:
             desk = Desk(world, RGBDGenerator("tiny", steps=2))
             viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
+            viewer._look.choose("splats")  # as on a graphics card, whatever draws here
             path = chromium(playwright.chromium.executable_path)
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]

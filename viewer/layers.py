@@ -66,17 +66,23 @@ OLD_COLOUR, NEW_COLOUR = (120, 130, 150), (255, 146, 43)
 class Layers:
     """The scene nodes of one world. Any thread may call."""
 
-    def __init__(self, browser: BrowserScene, *, on_camera: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        browser: BrowserScene,
+        *,
+        on_camera: Callable[[int, int], None],
+        shown: frozenset[LayerName] = frozenset({"splats"}),
+    ) -> None:
         """``on_camera`` gets the client's id and the frame's number when a camera is clicked."""
         self._browser, self._scale = browser, browser.scale
         self._on_camera = on_camera
         self._reach = LEAST_REACH * self._scale
         self._unit = pixel_unit(self._reach)
         self._roots: dict[LayerName, FrameHandle] = {
-            name: browser.add_group(f"/{name}", visible=name == "splats")
+            name: browser.add_group(f"/{name}", visible=name in shown)
             for name in ("splats", "points", "cameras")
         }
-        self._shown: set[LayerName] = {"splats"}
+        self._shown: set[LayerName] = set(shown)
         self._clouds: list[Cloud] = []
         self._drawn: list[Cloud] = []
         self._kept_one_in = self._drawn_one_in = 1

@@ -30,6 +30,7 @@ from viewer.layers import NEAR, Layers
 from viewer.live import Chunk
 from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
+from viewer.renderer import renderer_of
 from viewer.visitor import Visitor
 
 FAR = 1000.0
@@ -63,6 +64,7 @@ class Stage:
 
         self._version = 0
         self._changed: list[Callable[[], None]] = []
+        self._arrived: list[Callable[[Visitor], None]] = []
         self.size = scene.frames.cameras.width, scene.frames.cameras.height
         """Width and height of the world's pictures, in pixels."""
 
@@ -72,7 +74,8 @@ class Stage:
         self._watching = threading.Thread(target=self._watch, name="viewer-watch", daemon=True)
         self.shots += shots_from_frames(scene.frames)
         look_from(self.browser, self.shots[0].pose, up=up)
-        self.layers = Layers(self.browser, on_camera=self._camera_clicked)
+        # What is drawn of the world is chosen when it is known who looks at it.
+        self.layers = Layers(self.browser, on_camera=self._camera_clicked, shown=frozenset())
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
         self.walls.add(shown_places(scene))
@@ -105,6 +108,10 @@ class Stage:
         """Call ``tell`` now, and whenever the stage shows something else."""
         self._changed.append(tell)
         tell()
+
+    def on_arrival(self, tell: Callable[[Visitor], None]) -> None:
+        """Call ``tell`` with every visitor who comes, when it has said what it draws with, or will not."""
+        self._arrived.append(tell)
 
     def add(self, chunks: list[Chunk]) -> None:
         """Show chunks that have grown."""
@@ -160,6 +167,9 @@ class Stage:
         visitor = Visitor(client, camera, shots=self.shots, world_up=self.up, walls=self.walls)
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
+        visitor.renderer = renderer_of(client)
+        for tell in self._arrived:
+            tell(visitor)
 
     def _leave(self, client: viser.ClientHandle) -> None:
         visitor = self.visitors.pop(client.client_id, None)

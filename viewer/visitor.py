@@ -19,6 +19,7 @@ from viewer.browser import BrowserCamera
 from viewer.conventions import ViserPose, between
 from viewer.minimap import Plan, with_visitor
 from viewer.pictures import Shot, caption, side_by_side
+from viewer.renderer import Renderer
 from viewer.walker import Walker
 
 FLIGHT_S = 0.8
@@ -41,7 +42,11 @@ class Visitor:
         world_up: Float[Tensor, " 3"],
         walls: Walls,
     ) -> None:
-        self.camera, self._shots, self._up = camera, shots, world_up
+        self.client, self.camera = client, camera
+        self.renderer: Renderer | None = None
+        """What it draws with, as soon and if it has said so."""
+
+        self._shots, self._up = shots, world_up
         self._flight = 0
         self._flying = threading.Lock()
         """Held by whoever flies the visitor: a flight that was cut short must not move it once more."""

@@ -59,8 +59,10 @@ def opened() -> Iterator[Open]:
     def open_one(grow: GrowFn | None) -> Viewer:
         scene = scene_of(cast(CAMERAS))
         up, scale = torch.tensor([0.0, -1.0, 0.0]), float(scene.frames[:1].depth.median())
-        viewers.append(Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=0))
-        return viewers[-1]
+        viewer = Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=0)
+        viewer._look.choose("splats")
+        viewers.append(viewer)
+        return viewer
 
     yield open_one
     for viewer in viewers:

@@ -114,6 +114,7 @@ def seen(
     with World.open(folder, writable=True) as world:
         desk = Desk(world, RGBDGenerator(str(small_weights), steps=1))
         viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
+        viewer._look.choose("splats")
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
         enter(page, viewer.url, frames=FRAMES)
         yield Open(world, desk, viewer, page)

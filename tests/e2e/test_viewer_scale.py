@@ -47,6 +47,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
         frames = scaled(cast(CAMERAS), scale)
         up = torch.tensor([0.0, -1.0, 0.0])
         viewer = Viewer(scene_of(frames), up=up, scale=float(frames[:1].depth.median()), port=0)
+        viewer._look.choose("splats")
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         opened.append((viewer, page))
         enter(page, viewer.url, frames=3)

@@ -29,6 +29,7 @@ CHUNKS, SPLATS = 40, 20_000
 def viewer() -> Iterator[Viewer]:
     scene = scene_of(cast(look(1)))
     viewer = Viewer(scene, up=torch.tensor([0.0, -1.0, 0.0]), scale=2.0, port=0)
+    viewer._look.choose("splats")  # nobody here says what it draws with
     yield viewer
     viewer.close()
 
