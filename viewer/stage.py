@@ -168,8 +168,9 @@ class Stage:
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
         visitor.renderer = renderer_of(client)
-        for tell in self._arrived:
-            tell(visitor)
+        if self.visitors.get(client.client_id) is visitor:  # it may have left before it answered
+            for tell in self._arrived:
+                tell(visitor)
 
     def _leave(self, client: viser.ClientHandle) -> None:
         visitor = self.visitors.pop(client.client_id, None)

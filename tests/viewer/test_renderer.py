@@ -102,6 +102,19 @@ def test_the_slowest_who_is_here_decides_what_all_see(viewer: Viewer):
         assert shown(viewer) == SPLATS
 
 
+def test_who_leaves_without_an_answer_changes_nothing(viewer: Viewer):
+    heard: list[object] = []
+    viewer._stage.on_arrival(heard.append)
+    with visiting(viewer.url) as socket:
+        asked(socket)
+        socket.close_timeout = 0.1
+    wait_until(lambda: not viewer._stage.visitors)
+    assert shown(viewer)[0] == set(), "nobody is here to be shown anything"
+    with drawing(viewer, "software"):
+        assert shown(viewer) == POINTS
+        assert len(heard) == 1
+
+
 def test_what_was_chosen_stays(viewer: Viewer):
     viewer._look.choose("splats", quality="Standard")
     with drawing(viewer, "software"):
