@@ -66,7 +66,7 @@ def camera_of(viewer: Viewer) -> BrowserCamera:
 
 def scales_a_second(viewer: Viewer, page: Page) -> float:
     """How fast W walks, once it does, in scales of the world."""
-    camera = camera_of(viewer)
+    camera, scale = camera_of(viewer), viewer._stage.scale
     start = camera.position
     page.keyboard.down("w")
     # From the first step on: that one is as long as the browser had nothing to draw before it.
@@ -76,8 +76,8 @@ def scales_a_second(viewer: Viewer, page: Page) -> float:
     walked, passed = camera.position - first, time.monotonic() - begun
     page.keyboard.up("w")
     ahead = camera.pose().rotation[:, 2]
-    np.testing.assert_allclose(walked, (walked @ ahead) * ahead, atol=1e-3 * camera.scale)
-    return float(walked @ ahead) / (camera.scale * passed)
+    np.testing.assert_allclose(walked, (walked @ ahead) * ahead, atol=1e-3 * scale)
+    return float(walked @ ahead) / (scale * passed)
 
 
 def test_walking_is_as_fast_as_the_world_is_large(visit: Visit):
