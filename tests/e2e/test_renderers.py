@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -127,3 +128,18 @@ def test_a_browser_with_a_graphics_card_is_shown_splats(viewer: Viewer, page: Pa
     wait_for_picture(page, expected_picture(CAMERAS[:1]), within=ALIKE)
     assert (layers._shown, layers._most) == ({"splats"}, QUALITIES["Full"])
     expect(page.get_by_text(POINTS)).to_have_count(0)
+
+
+@pytest.fixture
+def guarded() -> Iterator[Viewer]:
+    """The same behind a door, which needs a thread without the loop that drives the browser."""
+    scene, up = scene_of(cast(CAMERAS)), torch.tensor([0.0, -1.0, 0.0])
+    with ThreadPoolExecutor() as threads:
+        viewer = threads.submit(Viewer, scene, up=up, scale=2.0, port=0, token="open-sesame_42").result()
+        yield viewer
+        viewer.close()
+
+
+def test_who_comes_through_a_door_is_asked_too(guarded: Viewer, page: Page):
+    page.goto(guarded.url)
+    expect(page.get_by_text(POINTS)).to_be_visible()
