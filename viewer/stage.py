@@ -167,8 +167,13 @@ class Stage:
         visitor = Visitor(client, camera, shots=self.shots, world_up=self.up, walls=self.walls)
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
-        visitor.renderer = renderer_of(client)
-        if self.visitors.get(client.client_id) is visitor:  # it may have left before it answered
+        # On a thread of its own: viser has few, and whoever never answers would keep clicks waiting.
+        threading.Thread(target=self._meet, args=(visitor,), name="viewer-meet", daemon=True).start()
+
+    def _meet(self, visitor: Visitor) -> None:
+        """Ask a visitor what it draws with, and tell of it unless it leaves before it answers."""
+        visitor.renderer = renderer_of(visitor.client)
+        if self.visitors.get(visitor.client.client_id) is visitor:
             for tell in self._arrived:
                 tell(visitor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -13,11 +14,14 @@ from websockets.sync.client import ClientConnection
 
 from tests.viewer.box_room import cast, look, scene_of
 from tests.viewer.sockets import PATIENCE_S, visiting, wait_until
-from viewer import Viewer
+from viewer import Viewer, renderer
 from viewer.look_panel import QUALITIES
 from viewer.renderer import KEY, read
 
 HOSTILE = ["", "Software", "software ", "hardware\n", "SwiftShader", "x" * 100_000]
+
+SILENT = 40
+"""Visitors; viser has 32 threads for all that they ask for."""
 
 
 @pytest.fixture
@@ -129,3 +133,15 @@ def test_what_a_visitor_chose_stays(viewer: Viewer):
         wait_until(lambda: shown(viewer)[0] == {"splats", "points"})
         with drawing(viewer, "software"):
             assert shown(viewer) == ({"splats", "points"}, QUALITIES["Preview"])
+
+
+def test_many_who_never_answer_keep_nobody_waiting(viewer: Viewer):
+    with contextlib.ExitStack() as silent:
+        for _ in range(SILENT):
+            socket = silent.enter_context(visiting(viewer.url))
+            socket.close_timeout = 0.1
+        wait_until(lambda: len(viewer._stage.visitors) == SILENT)
+        begun = time.monotonic()
+        with drawing(viewer, "software"):
+            assert shown(viewer) == POINTS
+        assert time.monotonic() - begun < 0.5 * renderer.PATIENCE_S
