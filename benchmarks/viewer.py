@@ -71,8 +71,7 @@ def opened(*, frames: int, grow: Committing | None = None) -> Viewer:
     """A viewer of so many frames of the room, 4,096 points each, drawn as points."""
     scene = scene_of(cast(look(frames, width=64, height=64)))
     viewer = Viewer(scene, up=UP, scale=2.0, abilities=Abilities(grow=grow), port=0)
-    viewer._stage.layers.switch("splats", visible=False)
-    viewer._stage.layers.switch("points", visible=True)
+    viewer._look.choose("points")
     return viewer
 
 

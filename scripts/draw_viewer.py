@@ -43,9 +43,8 @@ def keep(page: Page, file: Path) -> None:
 def walk(viewer: Viewer, right: float, down: float, ahead: float) -> None:
     """Move the only visitor, in scene lengths along its own axes."""
     (visitor,) = viewer._stage.visitors.values()
-    (client,) = viewer._server.get_clients().values()
     step = visitor.pose().rotation @ np.array([right, down, ahead])
-    client.camera.position = client.camera.position + viewer._stage.scale * step
+    visitor.camera.position = visitor.camera.position + viewer._stage.scale * step
 
 
 def draw(page: Page, viewer: Viewer, folder: Path) -> None:
@@ -86,6 +85,7 @@ def main() -> None:
         with World.open(Path(room) / "world", writable=True) as world:
             desk = Desk(world, RGBDGenerator("tiny", steps=2))
             viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
+            viewer._look.choose("splats")  # as on a graphics card, whatever draws here
             path = chromium(playwright.chromium.executable_path)
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]

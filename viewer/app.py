@@ -138,7 +138,7 @@ class Viewer:
                     self._closing_too.append(PlacePanel(self._stage, abilities.edit, changes).close)
         with look:
             ground = functools.partial(_set_theme, self._server)
-            LookPanel(self._stage, ground=ground, meshing=meshing)
+            self._look = LookPanel(self._stage, ground=ground, meshing=meshing)
 
 
 def _served(*, host: str, port: int) -> viser.ViserServer:

@@ -17,6 +17,7 @@ from viser import GuiUploadButtonHandle
 from memory.boxes import Box
 from reconstruct.meshes import Mesh, read_mesh, stood
 from viewer.asks import Editor
+from viewer.browser import Gizmo
 from viewer.changes import Changes
 from viewer.live import one_sentence
 from viewer.stage import Stage
@@ -45,7 +46,7 @@ class RemovePanel:
 
     def __init__(self, stage: Stage, edit: Editor, changes: Changes) -> None:
         self._stage, self._edit, self._changes = stage, edit, changes
-        self._gizmo: viser.TransformControlsHandle | None = None
+        self._gizmo: Gizmo | None = None
         gui = stage.server.gui
         with gui.add_folder("Take something out"):
             choose = gui.add_button("Put a box here", color="gray", hint="A box before you; drag its arrows.")
@@ -67,7 +68,7 @@ class RemovePanel:
             return None
         asked = np.nan_to_num(np.abs(np.array(self._sides.value, dtype=np.float64)))
         sides = asked.clip(THINNEST * self._stage.scale, WIDEST * self._stage.scale)
-        middle = np.array(self._gizmo.position)
+        middle = self._gizmo.position
         x0, y0, z0 = (middle - 0.5 * sides).tolist()
         x1, y1, z1 = (middle + 0.5 * sides).tolist()
         return Box(low=(x0, y0, z0), high=(x1, y1, z1))
@@ -77,25 +78,19 @@ class RemovePanel:
         if place is None:
             return
         if self._gizmo is None:
-            self._gizmo = self._stage.server.scene.add_transform_controls(
-                "/edit/box", scale=GIZMO * SIDE * self._stage.scale, disable_rotations=True, depth_test=False
+            self._gizmo = self._stage.browser.add_gizmo(
+                "/edit/box", place, size=GIZMO * SIDE * self._stage.scale
             )
-            self._gizmo.on_update(lambda event: self._count() if event.phase == "end" else None)
-        self._gizmo.position = place
+            self._gizmo.on_drag(lambda is_over: self._count() if is_over else None)
+        else:
+            self._gizmo.put(place)
         self._remove.visible = True
         self._draw()
 
     def _draw(self) -> None:
         box = self.box()
         if box is not None:
-            self._stage.server.scene.add_box(
-                "/edit/box/sides",
-                color=RED,
-                dimensions=tuple(np.subtract(box.high, box.low)),
-                wireframe=True,
-                cast_shadow=False,
-                receive_shadow=False,
-            )
+            self._stage.browser.add_box("/edit/box/sides", np.subtract(box.high, box.low), color=RED)
             self._count()
 
     def _count(self) -> None:
@@ -130,7 +125,7 @@ class PlacePanel:
         self._folder = tempfile.TemporaryDirectory(prefix="worldgen-upload-")
         self._mesh: Mesh | None = None
         self._file = Path(self._folder.name)
-        self._gizmo: viser.TransformControlsHandle | None = None
+        self._gizmo: Gizmo | None = None
         gui = stage.server.gui
         with gui.add_folder("Put something in"):
             self._upload = gui.add_upload_button(
@@ -170,10 +165,11 @@ class PlacePanel:
         high = float(np.ptp(self._mesh.corners.reshape(-1, 3)[:, 1]))
         self._size.value = float(f"{SIDE * self._stage.scale / max(high, 1e-9):.2g}")
         if self._gizmo is None:
-            self._gizmo = self._stage.server.scene.add_transform_controls(
-                "/edit/mesh", scale=GIZMO * SIDE * self._stage.scale, disable_rotations=True, depth_test=False
+            self._gizmo = self._stage.browser.add_gizmo(
+                "/edit/mesh", place, size=GIZMO * SIDE * self._stage.scale
             )
-        self._gizmo.position = place
+        else:
+            self._gizmo.put(place)
         self._place.visible = True
         self._say(f"{file.name}: {len(self._mesh.corners):,} faces. Drag it to where it shall stand.")
         self._draw()
@@ -188,14 +184,7 @@ class PlacePanel:
             self._mesh, at=(0.0, 0.0, 0.0), up=(x, y, z), yaw_deg=float(self._yaw.value), scale=self._scale()
         )
         corners = standing.corners.reshape(-1, 3).astype(np.float32)
-        self._stage.server.scene.add_mesh_simple(
-            "/edit/mesh/shape",
-            vertices=corners,
-            faces=np.arange(len(corners), dtype=np.uint32).reshape(-1, 3),
-            color=BLUE,
-            flat_shading=True,
-            side="double",
-        )
+        self._stage.browser.add_mesh("/edit/mesh/shape", corners, color=BLUE)
 
     def _scale(self) -> float:
         return float(min(max(1e-6, self._size.value), 1e6))
@@ -203,7 +192,7 @@ class PlacePanel:
     def _placed(self) -> None:
         if self._gizmo is None:
             return
-        x, y, z = np.array(self._gizmo.position).tolist()
+        x, y, z = self._gizmo.position.tolist()
         yaw, scale, file = float(self._yaw.value), self._scale(), self._file
         if self._changes.make(
             lambda: self._edit.place(file, at=(x, y, z), yaw_deg=yaw, scale=scale), self._say

@@ -19,10 +19,10 @@ from viser import (
     GlbHandle,
     PointCloudHandle,
     SceneNodePointerEvent,
-    ViserServer,
 )
 
 from memory.boxes import Box
+from viewer.browser import BrowserScene
 from viewer.clouds import (
     Cloud,
     as_sent,
@@ -66,18 +66,23 @@ OLD_COLOUR, NEW_COLOUR = (120, 130, 150), (255, 146, 43)
 class Layers:
     """The scene nodes of one world. Any thread may call."""
 
-    def __init__(self, server: ViserServer, *, scale: float, on_camera: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        browser: BrowserScene,
+        *,
+        on_camera: Callable[[int, int], None],
+        shown: frozenset[LayerName] = frozenset({"splats"}),
+    ) -> None:
         """``on_camera`` gets the client's id and the frame's number when a camera is clicked."""
-        self._server = server
-        self._scale = scale
+        self._browser, self._scale = browser, browser.scale
         self._on_camera = on_camera
-        self._reach = LEAST_REACH * scale
+        self._reach = LEAST_REACH * self._scale
         self._unit = pixel_unit(self._reach)
         self._roots: dict[LayerName, FrameHandle] = {
-            name: server.scene.add_frame(f"/{name}", show_axes=False, visible=name == "splats")
+            name: browser.add_group(f"/{name}", visible=name in shown)
             for name in ("splats", "points", "cameras")
         }
-        self._shown: set[LayerName] = {"splats"}
+        self._shown: set[LayerName] = set(shown)
         self._clouds: list[Cloud] = []
         self._drawn: list[Cloud] = []
         self._kept_one_in = self._drawn_one_in = 1
@@ -127,7 +132,7 @@ class Layers:
 
     def switch(self, name: LayerName, *, visible: bool) -> None:
         """Show or hide one layer in every browser; splats and points that are hidden are not sent either."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             self._roots[name].visible = visible
             (self._shown.add if visible else self._shown.discard)(name)
             if name != "cameras":
@@ -137,16 +142,16 @@ class Layers:
 
     def show_mesh(self, glb: bytes | None) -> None:
         """Show a mesh, as binary glTF in the axes of the world, in place of any other; ``None`` hides it."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             if glb is not None:
-                self._mesh = self._server.scene.add_glb("/mesh", glb, cast_shadow=False, receive_shadow=False)
+                self._mesh = self._browser.add_glb("/mesh", glb)
             elif self._mesh is not None:
                 self._mesh.remove()
                 self._mesh = None
 
     def add(self, clouds: list[Cloud], shots: list[Shot], *, is_new: bool) -> None:
         """Put chunks into the scene, all at once."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             self._add_clouds([thinned(cloud, one_in=self._kept_one_in) for cloud in clouds])
             for shot in shots:
                 self._add_camera(self.frame_count, shot, color=NEW_COLOUR if is_new else OLD_COLOUR)
@@ -154,7 +159,7 @@ class Layers:
 
     def replace(self, clouds: list[Cloud], shots: list[Shot]) -> None:
         """Show other chunks in place of all there are."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             for camera in self._cameras.values():
                 camera.remove()
             self._cameras, self._camera_stride, self.frame_count = {}, 1, 0
@@ -167,13 +172,13 @@ class Layers:
 
     def limit(self, most: int) -> None:
         """Draw at most so many splats; what is not drawn is kept, and comes back with a higher limit."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             self._most = min(max(1, most), MOST_SPLATS)
             self._add_clouds([])
 
     def paint(self, paint: Paint, *, place: Float[np.ndarray, " 3"]) -> None:
         """Let colours say something else; nearness is measured from ``place``."""
-        with self._lock, self._server.atomic():
+        with self._lock, self._browser.atomic():
             self._paint, self._place = paint, place
             for index in range(len(self._drawn)):
                 self._draw(index)
@@ -187,7 +192,7 @@ class Layers:
             reach = next_reach(self._reach, needed=needed, least=LEAST_REACH * self._scale)
             if reach != self._reach:
                 self._reach = reach
-                with self._server.atomic():
+                with self._browser.atomic():
                     for index in range(len(self._clouds) if "splats" in self._shown else 0):
                         self._draw_splats(index)
 
@@ -225,20 +230,13 @@ class Layers:
         if index < len(self._splats):
             self._splats[index].set_gaussians(**gaussians)
         else:
-            name = f"/splats/{index:04d}"
-            node = self._server.scene.add_gaussian_splats(name, **gaussians, scale=self._unit)
+            node = self._browser.add_splats(f"/splats/{index:04d}", gaussians, unit=self._unit)
             self._splats.append(node)
 
     def _draw_points(self, index: int) -> None:
         cloud = self._drawn[index]
-        node = self._server.scene.add_point_cloud(
-            f"/points/{index:04d}",
-            points=cloud.centers,
-            colors=self._colours(cloud),
-            point_size=point_size(cloud),
-            point_shape="circle",
-            point_shading="flat",
-            precision="float32",  # 16 bits would move points by a pixel a few units from the origin
+        node = self._browser.add_points(
+            f"/points/{index:04d}", cloud.centers, self._colours(cloud), size=point_size(cloud)
         )
         self._points[index:] = [node, *self._points[index + 1 :]]
 
@@ -248,19 +246,13 @@ class Layers:
     def _add_camera(self, number: int, shot: Shot, *, color: tuple[int, int, int]) -> None:
         if number % self._camera_stride:
             return
-        camera = self._server.scene.add_camera_frustum(
+        camera = self._browser.add_camera(
             f"/cameras/{number:06d}",
-            fov=shot.pose.fov,
-            aspect=shot.pose.aspect,
-            thickness=0.02 * CAMERA_DEPTH * self._scale,
+            shot.pose,
+            depth=CAMERA_DEPTH * self._scale,
             color=color,
             image=thumbnail(shot.rgb),
-            wxyz=shot.pose.wxyz,
-            position=shot.pose.position,
-            cast_shadow=False,
-            receive_shadow=False,
         )
-        camera.scale = CAMERA_DEPTH * self._scale / camera.compute_canonical_frustum_size()[2]
         camera.on_click(self._clicked(number))
         self._cameras[number] = camera
         if len(self._cameras) > MOST_CAMERAS:

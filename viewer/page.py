@@ -20,6 +20,7 @@ from torch import Tensor
 
 from reconstruct.levels import thinned
 from render.gaussians import Gaussians
+from viewer.browser import BrowserScene
 from viewer.clouds import Cloud, as_sent, cloud_from_gaussians, pixel_unit
 from viewer.conventions import ViserPose
 from viewer.layers import LEAST_REACH, MOST_SPLATS, NODE_SPLATS
@@ -56,8 +57,9 @@ def page_of(
         drawn = thinned(splats, min(most, MOST_SPLATS))
         cloud = cloud_from_gaussians(drawn)
     with _server() as server:
-        look_from(server, start, up=up, scale=scale)
-        _draw(server, cloud, scale=scale)
+        browser = BrowserScene(server, scale=scale)
+        look_from(browser, start, up=up)
+        _draw(browser, cloud)
         page = server.scene.as_html(dark_mode=True)
     return page.replace(TITLE, f"<title>{html.escape(title)}</title>", 1).encode(), len(drawn)
 
@@ -74,12 +76,12 @@ def _server() -> Iterator[viser.ViserServer]:
             server.stop()
 
 
-def _draw(server: viser.ViserServer, cloud: Cloud, *, scale: float) -> None:
+def _draw(browser: BrowserScene, cloud: Cloud) -> None:
     """Splats wide enough to be seen by somebody who stands as far outside as the world is large."""
     low, high = np.quantile(cloud.centers, (0.01, 0.99), axis=0)
-    reach = max(LEAST_REACH * scale, float(np.linalg.norm(high - low)))
+    reach = max(LEAST_REACH * browser.scale, float(np.linalg.norm(high - low)))
     for first in range(0, len(cloud), NODE_SPLATS):
         part = cloud[first : first + NODE_SPLATS]
-        server.scene.add_gaussian_splats(
-            f"/splats/{first:07d}", **as_sent(part, part.rgbs, reach=reach), scale=pixel_unit(reach)
+        browser.add_splats(
+            f"/splats/{first:07d}", as_sent(part, part.rgbs, reach=reach), unit=pixel_unit(reach)
         )

@@ -21,6 +21,7 @@ from render.cameras import Cameras
 from render.path_files import save_path
 from render.paths import PRESETS, path_named
 from viewer.asks import Abilities
+from viewer.browser import Gizmo
 from viewer.conventions import ViserPose, poses_from_cameras
 from viewer.film_panel import FilmPanel
 from viewer.key_panel import FOV_LIMITS_DEG, LEG_LIMITS_S, KeyPanel
@@ -37,6 +38,9 @@ KEY_DEPTH, GIZMO = 0.08, 0.15
 
 LINE, KEY = (90, 200, 250), (90, 200, 250)
 
+UNTURNED = np.array([1.0, 0.0, 0.0, 0.0])
+"""Where a keyframe's camera stands in its gizmo, as wxyz."""
+
 MOST_SPANS = 3
 """Places at which a broken clearance is told; of more, how many there are."""
 
@@ -46,7 +50,7 @@ class PathPanel:
 
     def __init__(self, stage: Stage, abilities: Abilities) -> None:
         self._stage, self._setting, self._drawn = stage, abilities.setting, Drawn()
-        self._gizmos: list[viser.TransformControlsHandle] = []
+        self._gizmos: list[Gizmo] = []
         self._lock = threading.RLock()
         self._folder = tempfile.TemporaryDirectory(prefix="worldgen-path-")
         gui = stage.server.gui
@@ -187,54 +191,38 @@ class PathPanel:
 
     def _draw_keys(self) -> None:
         """One gizmo and one camera a keyframe."""
-        scene, scale = self._stage.server.scene, self._stage.scale
-        with self._stage.server.atomic():
+        browser, scale = self._stage.browser, self._stage.scale
+        with browser.atomic():
             for gizmo in self._gizmos:
                 gizmo.remove()
             self._gizmos = []
             for i, key in enumerate(self._drawn.keys):
                 name = f"/path/key-{i:03d}"
-                gizmo = scene.add_transform_controls(
-                    name, scale=GIZMO * scale, wxyz=key.wxyz, position=key.position, depth_test=False
-                )
-                camera = scene.add_camera_frustum(
-                    f"{name}/camera",
-                    fov=key.fov,
-                    aspect=key.aspect,
-                    color=KEY,
-                    thickness=0.02 * KEY_DEPTH * scale,
-                    cast_shadow=False,
-                )
-                camera.scale = KEY_DEPTH * scale / camera.compute_canonical_frustum_size()[2]
+                gizmo = browser.add_gizmo(name, key.position, size=GIZMO * scale, wxyz=key.wxyz)
+                within = dataclasses.replace(key, position=np.zeros(3), wxyz=UNTURNED)
+                camera = browser.add_camera(f"{name}/camera", within, depth=KEY_DEPTH * scale, color=KEY)
                 camera.on_click(lambda _, i=i: self._key.pick(i))
-                gizmo.on_update(lambda event, i=i: self._dragged(i, event))
+                gizmo.on_drag(lambda is_over, i=i, gizmo=gizmo: self._dragged(i, gizmo, is_over=is_over))
                 self._gizmos.append(gizmo)
 
-    def _dragged(self, number: int, event: viser.TransformControlsEvent) -> None:
-        gizmo = event.target
+    def _dragged(self, number: int, gizmo: Gizmo, *, is_over: bool) -> None:
         with self._lock:
             if number >= len(self._gizmos) or self._gizmos[number] is not gizmo:
                 return
-            moved = dataclasses.replace(
-                self._drawn.keys[number], wxyz=np.array(gizmo.wxyz), position=np.array(gizmo.position)
-            )
+            moved = dataclasses.replace(self._drawn.keys[number], wxyz=gizmo.wxyz, position=gizmo.position)
             self._drawn = self._drawn.with_pose(number, moved)
             self._draw_line()
-            if event.phase == "end":
+            if is_over:
                 self._describe()
 
     def _draw_line(self) -> None:
         cameras = self.cameras()
         if cameras is None or len(cameras) < 2:
-            self._stage.server.scene.remove_by_name("/path/line")
+            self._stage.browser.remove("/path/line")
             return
         places = cameras.origins.float().numpy()
-        self._stage.server.scene.add_line_segments(
-            "/path/line",
-            points=np.stack([places[:-1], places[1:]], axis=1),
-            colors=LINE,
-            thickness=0.006 * self._stage.scale,
-        )
+        ends = np.stack([places[:-1], places[1:]], axis=1)
+        self._stage.browser.add_lines("/path/line", ends, color=LINE, thickness=0.006 * self._stage.scale)
 
 
 def described(drawn: Drawn) -> str:

@@ -23,12 +23,14 @@ from render.gaussians import Gaussians
 from render.plans import MOST_POINTS
 from render.walls import Walls
 from viewer.asks import Grown, Scene
+from viewer.browser import BrowserScene
 from viewer.clouds import Cloud, cloud_from_gaussians
-from viewer.conventions import ViserPose, camera_from_pose, up_of
+from viewer.conventions import ViserPose, camera_from_pose
 from viewer.layers import NEAR, Layers
 from viewer.live import Chunk
 from viewer.minimap import Plan, plan_of
 from viewer.pictures import Shot, shots_from_frames
+from viewer.renderer import renderer_of
 from viewer.visitor import Visitor
 
 FAR = 1000.0
@@ -50,6 +52,7 @@ class Stage:
         self, server: viser.ViserServer, scene: Scene, *, up: Float[Tensor, " 3"], scale: float
     ) -> None:
         self.server, self.up, self.scale = server, up, scale
+        self.browser = BrowserScene(server, scale=scale)
         self.pen = threading.Lock()
         """Held by whoever changes the world: a growth, an edit, a step through its history."""
 
@@ -61,6 +64,7 @@ class Stage:
 
         self._version = 0
         self._changed: list[Callable[[], None]] = []
+        self._arrived: list[Callable[[Visitor], None]] = []
         self.size = scene.frames.cameras.width, scene.frames.cameras.height
         """Width and height of the world's pictures, in pixels."""
 
@@ -69,8 +73,9 @@ class Stage:
         self._closed = threading.Event()
         self._watching = threading.Thread(target=self._watch, name="viewer-watch", daemon=True)
         self.shots += shots_from_frames(scene.frames)
-        look_from(server, self.shots[0].pose, up=up, scale=scale)
-        self.layers = Layers(server, scale=scale, on_camera=self._camera_clicked)
+        look_from(self.browser, self.shots[0].pose, up=up)
+        # What is drawn of the world is chosen when it is known who looks at it.
+        self.layers = Layers(self.browser, on_camera=self._camera_clicked, shown=frozenset())
         self._status = server.gui.add_markdown("", order=0)
         self.layers.add(clouds_of(scene), self.shots, is_new=False)
         self.walls.add(shown_places(scene))
@@ -103,6 +108,10 @@ class Stage:
         """Call ``tell`` now, and whenever the stage shows something else."""
         self._changed.append(tell)
         tell()
+
+    def on_arrival(self, tell: Callable[[Visitor], None]) -> None:
+        """Call ``tell`` with every visitor who comes, when it has said what it draws with, or will not."""
+        self._arrived.append(tell)
 
     def add(self, chunks: list[Chunk]) -> None:
         """Show chunks that have grown."""
@@ -154,9 +163,19 @@ class Stage:
             tell()
 
     def _arrive(self, client: viser.ClientHandle) -> None:
-        visitor = Visitor(client, self.shots, world_up=self.up, focus=self.scale, walls=self.walls)
+        camera = self.browser.camera_of(client)
+        visitor = Visitor(client, camera, shots=self.shots, world_up=self.up, walls=self.walls)
         self.visitors[client.client_id] = visitor
         visitor.extend()  # frames may have come between the two lines above
+        # On a thread of its own: viser has few, and whoever never answers would keep clicks waiting.
+        threading.Thread(target=self._meet, args=(visitor,), name="viewer-meet", daemon=True).start()
+
+    def _meet(self, visitor: Visitor) -> None:
+        """Ask a visitor what it draws with, and tell of it unless it leaves before it answers."""
+        visitor.renderer = renderer_of(visitor.client)
+        if self.visitors.get(visitor.client.client_id) is visitor:
+            for tell in self._arrived:
+                tell(visitor)
 
     def _leave(self, client: viser.ClientHandle) -> None:
         visitor = self.visitors.pop(client.client_id, None)
@@ -189,13 +208,9 @@ class Stage:
             visitor.fly_to(number)
 
 
-def look_from(server: viser.ViserServer, pose: ViserPose, *, up: Float[Tensor, " 3"], scale: float) -> None:
+def look_from(browser: BrowserScene, pose: ViserPose, *, up: Float[Tensor, " 3"]) -> None:
     """Where browsers start, and where viser's reset button leads."""
-    server.scene.set_up_direction(tuple(up.tolist()))
-    camera = server.initial_camera
-    camera.position, camera.look_at = pose.position, pose.look_at(scale)
-    camera.up, camera.fov = up_of(pose, up), pose.fov
-    camera.near, camera.far = NEAR * scale, FAR * scale
+    browser.begin_at(pose, up=up, near=NEAR * browser.scale, far=FAR * browser.scale)
 
 
 def shown_points(scene: Scene) -> int:

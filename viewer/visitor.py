@@ -15,9 +15,11 @@ from torch import Tensor
 from viser import ClientHandle, GuiEvent, GuiSliderHandle
 
 from render.walls import Walls
-from viewer.conventions import ViserPose, between, up_of
+from viewer.browser import BrowserCamera
+from viewer.conventions import ViserPose, between
 from viewer.minimap import Plan, with_visitor
 from viewer.pictures import Shot, caption, side_by_side
+from viewer.renderer import Renderer
 from viewer.walker import Walker
 
 FLIGHT_S = 0.8
@@ -34,13 +36,17 @@ class Visitor:
     def __init__(
         self,
         client: ClientHandle,
-        shots: list[Shot],
+        camera: BrowserCamera,
         *,
+        shots: list[Shot],
         world_up: Float[Tensor, " 3"],
-        focus: float,
         walls: Walls,
     ) -> None:
-        self._client, self._shots, self._up = client, shots, world_up
+        self.client, self.camera = client, camera
+        self.renderer: Renderer | None = None
+        """What it draws with, as soon and if it has said so."""
+
+        self._shots, self._up = shots, world_up
         self._flight = 0
         self._flying = threading.Lock()
         """Held by whoever flies the visitor: a flight that was cut short must not move it once more."""
@@ -62,15 +68,12 @@ class Visitor:
             self._goes_along = client.gui.add_checkbox(
                 "Go along", initial_value=False, hint="Glide to every new frame while the world grows."
             )
-        self._walker = Walker(client, walls, focus=focus)
+        self._walker = Walker(client, camera, walls=walls)
         self._slider.on_update(self._slid)
 
     def pose(self) -> ViserPose:
         """Where this browser looks from now."""
-        camera = self._client.camera
-        return ViserPose(
-            wxyz=camera.wxyz, position=camera.position, fov=float(camera.fov), aspect=float(camera.aspect)
-        )
+        return self.camera.pose()
 
     def extend(self) -> None:
         """Let the slider reach the frames that there are now, and no others."""
@@ -157,11 +160,5 @@ class Visitor:
         self._picture.image, self._picture.label = side_by_side(shot), caption(shot)
 
     def _stand(self, pose: ViserPose) -> None:
-        camera = self._client.camera
-        with self._client.atomic():
-            # Viser carries look_at along with position, so position goes first.
-            self._walker.stand(pose.position)
-            camera.position = pose.position
-            camera.look_at = pose.look_at(self._walker.focus)
-            camera.up_direction = up_of(pose, self._up)
-            camera.fov = pose.fov
+        self._walker.stand(pose.position)
+        self.camera.stand(pose, up=self._up, focus=self._walker.focus)

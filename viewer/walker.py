@@ -11,9 +11,10 @@ import time
 
 import numpy as np
 from jaxtyping import Float
-from viser import CameraHandle, ClientHandle
+from viser import ClientHandle
 
 from render.walls import Walls
+from viewer.browser import BrowserCamera
 
 ORDER = 4
 """Where it stands in the window: below the frames."""
@@ -31,9 +32,9 @@ LATE_S = 1.0
 class Walker:
     """One browser's steps."""
 
-    def __init__(self, client: ClientHandle, walls: Walls, *, focus: float) -> None:
-        """``focus`` is how far ahead the point lies that dragging goes round, world units."""
-        self._client, self._walls, self._focus = client, walls, focus
+    def __init__(self, client: ClientHandle, camera: BrowserCamera, *, walls: Walls) -> None:
+        """Dragging goes round a point that lies a world scale ahead."""
+        self._camera, self._walls, self._focus = camera, walls, camera.scale
         self._place: Float[np.ndarray, " 3"] | None = None
         self._put_at = -math.inf
         self.is_flying = False
@@ -48,7 +49,7 @@ class Walker:
                 hint="Dragging turns you; else you go round what you see.",
             )
         self._head.on_update(lambda _: self._look_ahead())
-        client.camera.on_update(self._moved)
+        camera.on_move(self._moved)
 
     @property
     def focus(self) -> float:
@@ -60,14 +61,15 @@ class Walker:
         self._place, self._put_at = place, time.monotonic()
 
     def _look_ahead(self) -> None:
-        camera = self._client.camera
-        camera.min_orbit_distance = min(0.01, 0.5 * self.focus)
+        camera = self._camera
+        camera.turn_no_nearer_than(min(EYE * self._focus, 0.5 * self.focus))
         ahead = camera.look_at - camera.position
         camera.look_at = camera.position + self.focus * ahead / np.linalg.norm(ahead)
 
-    async def _moved(self, camera: CameraHandle) -> None:
+    async def _moved(self) -> None:
         """Runs on the server's own loop, so that steps arrive in order."""
-        place = np.array(camera.position, dtype=np.float64)
+        camera = self._camera
+        place = camera.position
         if self.is_flying or not np.isfinite(place).all():
             return
         if time.monotonic() - self._put_at < LATE_S:

@@ -59,8 +59,10 @@ def opened() -> Iterator[Open]:
     def open_one(grow: GrowFn | None) -> Viewer:
         scene = scene_of(cast(CAMERAS))
         up, scale = torch.tensor([0.0, -1.0, 0.0]), float(scene.frames[:1].depth.median())
-        viewers.append(Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=0))
-        return viewers[-1]
+        viewer = Viewer(scene, up=up, scale=scale, abilities=Abilities(grow=grow), port=0)
+        viewer._look.choose("splats")
+        viewers.append(viewer)
+        return viewer
 
     yield open_one
     for viewer in viewers:
@@ -113,9 +115,8 @@ def wait_for_pose(viewer: Viewer, number: int) -> None:
         pose = visitor.pose()
         turn = np.abs(pose.rotation - expected.rotation).max()
         error = max(turn, np.abs(pose.position - expected.position).max(), abs(pose.fov - expected.fov))
-    (client,) = viewer._server.get_clients().values()
     wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
-    wait_for_place(client, expected.position)
+    wait_for_place(visitor, expected.position)
 
 
 def wait_briefly(holds: Callable[[], bool], *, timeout_s: float) -> None:
@@ -147,16 +148,15 @@ def test_a_click_on_a_camera_flies_into_it_and_its_picture_is_not_in_the_way(ope
     page = visit(viewer)
     show_tab(page, "Look")
     page.get_by_role("checkbox", name="Cameras").click(force=True)
-    (client,) = viewer._server.get_clients().values()
+    (visitor,) = viewer._stage.visitors.values()
     goal, x, y = CAMERAS.origins[2].double().numpy(), 110, 230
     focal = 0.5 * HEIGHT / np.tan(0.5 * 0.7)
     away = np.array([x - WIDTH / 2, y - HEIGHT / 2, focal]) / focal  # at this pixel, looking along +z
-    with client.atomic():
-        client.camera.fov = 0.7
-        client.camera.position = goal - 0.6 * away
-        client.camera.look_at = goal - 0.6 * away + np.array([0.0, 0.0, 1.0])
-    wait_until(lambda: asked(client).fov == pytest.approx(0.7), what="the view from aside")
-    (visitor,) = viewer._stage.visitors.values()
+    with visitor.camera._client.atomic():
+        visitor.camera.fov = 0.7
+        visitor.camera.position = goal - 0.6 * away
+        visitor.camera.look_at = goal - 0.6 * away + np.array([0.0, 0.0, 1.0])
+    wait_until(lambda: asked(visitor).fov == pytest.approx(0.7), what="the view from aside")
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while not visitor._flight:  # once it flies, a click would hit whatever it passes
         assert time.monotonic() < deadline, "no click reached the camera"

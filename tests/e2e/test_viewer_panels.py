@@ -20,7 +20,6 @@ import pytest
 import torch
 import trimesh
 from playwright.sync_api import Browser, Page, expect
-from viser import ClientHandle
 
 from memory.world import World
 from reconstruct.formats import WRITERS, read_splats
@@ -76,27 +75,26 @@ class Open:
         wait_until(lambda: not self.viewer._stage.pen.locked(), what="the end of a change")
         press(self.page, name)
 
-    def here(self) -> tuple[ClientHandle, Visitor]:
-        """The only browser, and what the viewer knows of it, once it does not fly any more."""
+    def here(self) -> Visitor:
+        """What the viewer knows of the only browser, once it does not fly any more."""
         wait_until(lambda: len(self.viewer._stage.visitors) == 1, what="one visitor")
         (visitor,) = self.viewer._stage.visitors.values()
-        (client,) = self.viewer._server.get_clients().values()
         wait_until(lambda: not visitor._walker.is_flying, what="the end of the flight")
-        return client, visitor
+        return visitor
 
-    def fly_to_the_first(self) -> tuple[ClientHandle, Visitor]:
+    def fly_to_the_first(self) -> Visitor:
         """Stand where the first frame was seen from, and wait until the browser itself says that it does."""
-        client, visitor = self.here()
+        visitor = self.here()
         visitor.fly_to(0)
-        wait_for_place(client, self.viewer._stage.shots[0].pose.position)
-        return client, visitor
+        wait_for_place(visitor, self.viewer._stage.shots[0].pose.position)
+        return visitor
 
     def move(self, step: np.ndarray) -> None:
         """Carry the only browser's camera on, and wait until the browser itself says that it is there."""
-        client, _ = self.here()
-        goal = asked(client).position + step
-        client.camera.position = goal
-        wait_for_place(client, goal)
+        visitor = self.here()
+        goal = asked(visitor).position + step
+        visitor.camera.position = goal
+        wait_for_place(visitor, goal)
 
     def frames(self, count: int) -> None:
         """Wait until the window counts so many frames."""
@@ -116,6 +114,7 @@ def seen(
     with World.open(folder, writable=True) as world:
         desk = Desk(world, RGBDGenerator(str(small_weights), steps=1))
         viewer = viewer_of(world, desk.scene(), desk.abilities(), port=0)
+        viewer._look.choose("splats")
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, accept_downloads=True)
         enter(page, viewer.url, frames=FRAMES)
         yield Open(world, desk, viewer, page)
@@ -290,7 +289,7 @@ def test_a_path_is_drawn_and_its_keyframes_are_timed_widened_and_moved(seen: Ope
 def test_a_path_is_played_saved_loaded_and_filmed(seen: Open, tmp_path: Path):
     page = seen.page
     draw(seen)
-    _, visitor = seen.here()
+    visitor = seen.here()
     flights = visitor._flight
     seen.press("Play")
     wait_until(lambda: visitor._flight > flights, what="the flight")
@@ -382,8 +381,7 @@ def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
 def test_a_mesh_is_shown_until_the_world_changes(seen: Open):
     page, layers, before = seen.page, seen.viewer._stage.layers, len(seen.world.frame_ids())
     show_tab(page, "Look")
-    client, _ = seen.fly_to_the_first()
-    rest(client)
+    rest(seen.fly_to_the_first())
     full = settled(page)
     page.get_by_role("checkbox", name="Splats").press("Space")
     wait_until(lambda: layers._shown == set(), what="no splats")
@@ -431,29 +429,29 @@ def test_colours_quality_and_background_can_be_chosen(seen: Open):
 @pytest.mark.slow  # a browser beside a dozen busy processes once stopped answering here
 def test_whoever_stays_inside_is_held_before_what_is_known(seen: Open):
     page, stage = seen.page, seen.viewer._stage
-    client, visitor = seen.fly_to_the_first()
+    visitor = seen.fly_to_the_first()
     start = visitor.pose().position
     beyond = start + 50.0 * stage.scale * visitor.pose().rotation[:, 2]
     held = stage.walls.held(start, beyond)
     assert np.linalg.norm(held - beyond) > stage.scale, "this world has something ahead"
     page.get_by_role("checkbox", name="Stay inside").press("Space")
     wait_until(lambda: visitor._walker._inside.value, what="the choice")
-    client.camera.position = beyond
-    wait_until(lambda: np.allclose(asked(client).position, held, atol=1e-3), what="held back")
+    visitor.camera.position = beyond
+    wait_until(lambda: np.allclose(asked(visitor).position, held, atol=1e-3), what="held back")
     page.get_by_role("checkbox", name="Stay inside").press("Space")
     wait_until(lambda: not visitor._walker._inside.value, what="the choice")
-    client.camera.position = beyond
-    wait_for_place(client, beyond)
+    visitor.camera.position = beyond
+    wait_for_place(visitor, beyond)
     np.testing.assert_allclose(visitor.pose().position, beyond, atol=1e-3)
 
 
 @pytest.mark.slow  # a browser beside a dozen busy processes once stopped answering here
 def test_a_head_turns_where_it_is(seen: Open):
     page, stage = seen.page, seen.viewer._stage
-    client, visitor = seen.fly_to_the_first()
+    visitor = seen.fly_to_the_first()
 
     def ahead() -> float:
-        said = asked(client)
+        said = asked(visitor)
         return float(np.linalg.norm(np.subtract(said.look_at, said.position)))
 
     page.get_by_role("checkbox", name="Turn my head").press("Space")
@@ -464,7 +462,7 @@ def test_a_head_turns_where_it_is(seen: Open):
     page.mouse.move(60, 200, steps=5)
     page.mouse.up()
     wait_until(lambda: visitor.pose().rotation[:, 2] @ before.rotation[:, 2] < 0.99, what="a turn")
-    rest(client)
+    rest(visitor)
     assert np.linalg.norm(visitor.pose().position - before.position) < 0.05 * stage.scale
     page.get_by_role("checkbox", name="Turn my head").press("Space")
     wait_until(lambda: ahead() == pytest.approx(stage.scale, rel=1e-3), what="what is seen")

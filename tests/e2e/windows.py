@@ -7,16 +7,17 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
-from viser import ClientHandle
 from viser._messages import ViewerCameraMessage
 
 from viewer import Viewer
+from viewer.visitor import Visitor
 
 WIDTH, HEIGHT = 480, 320
 
@@ -56,10 +57,10 @@ def enter(page: Page, url: str, *, frames: int) -> None:
     put_away_note(page)
 
 
-def put_away_note(page: Page) -> None:
-    """Close the note on software rendering: it is as tall as the fonts here make it, and in all pictures."""
-    note = page.get_by_role("alert").filter(has_text="Software WebGL")
-    note.get_by_role("button").click(force=True)
+def put_away_note(page: Page, text: str = "Software WebGL") -> None:
+    """Close a note, by default viser's on software rendering: it is in all pictures, as tall as its fonts."""
+    note = page.get_by_role("alert").filter(has_text=text)
+    note.get_by_role("button").press("Enter")  # another note may push it away from under a mouse
     expect(note).to_have_count(0)
 
 
@@ -110,43 +111,55 @@ NUDGE = 1e-3
 """Radians by which a browser's field of view is changed to make it speak."""
 
 
-def asked(client: ClientHandle) -> ViewerCameraMessage:
+@dataclass(frozen=True)
+class Said:
+    """What a browser said of its camera, lengths in world units."""
+
+    position: np.ndarray
+    look_at: np.ndarray
+    fov: float
+
+
+def asked(visitor: Visitor) -> Said:
     """What a browser itself says of its camera, after all that it was told before.
 
     What the viewer asks for counts here at once, and what a browser says on its way arrives late; one that
     stands still says nothing. So its field of view is changed and changed back, and it must say that it was.
     """
+    camera, client = visitor.camera, visitor.camera._client
     said: list[ViewerCameraMessage] = []
 
     def hear(_client_id: int, message: ViewerCameraMessage) -> None:
         said.append(message)
 
     client._websock_connection.register_handler(ViewerCameraMessage, hear)
-    fov = client.camera.fov
+    fov = camera.fov
     for wanted in (fov + NUDGE, fov):
 
         def is_told(wanted: float = wanted) -> bool:
-            client.camera.fov = wanted  # again, should a word that was late have undone it
+            camera.fov = wanted  # again, should a word that was late have undone it
             return bool(said) and abs(said[-1].fov - wanted) < 0.1 * NUDGE
 
         wait_until(is_told, what="a word")
     client._websock_connection.unregister_handler(ViewerCameraMessage, hear)
-    return said[-1]
+    last, scale = said[-1], camera.scale
+    return Said(scale * np.array(last.position), scale * np.array(last.look_at), last.fov)
 
 
-def wait_for_place(client: ClientHandle, place: np.ndarray) -> None:
+def wait_for_place(visitor: Visitor, place: np.ndarray) -> None:
     """Wait until a browser itself says that it is there."""
-    wait_until(lambda: np.allclose(asked(client).position, place, atol=1e-4), what=f"a browser at {place}")
+    near = 1e-4 * visitor.camera.scale
+    wait_until(lambda: np.allclose(asked(visitor).position, place, atol=near), what=f"a browser at {place}")
 
 
-def rest(client: ClientHandle) -> None:
+def rest(visitor: Visitor) -> None:
     """Wait until a browser stands still."""
-    before = asked(client)
+    before = asked(visitor)
 
     def is_still() -> bool:
         nonlocal before
         time.sleep(0.3)
-        last, before = before, asked(client)
+        last, before = before, asked(visitor)
         return np.allclose(last.position, before.position) and np.allclose(last.look_at, before.look_at)
 
     wait_until(is_still, what="rest")

@@ -14,6 +14,9 @@ from websockets.typing import Subprotocol
 
 PATIENCE_S = 60.0
 
+FAREWELL_S = 0.1
+"""Behind what it was told and has not read, a visitor hears no farewell."""
+
 CAMERA = {
     "type": "ViewerCameraMessage",
     "wxyz": (1.0, 0.0, 0.0, 0.0),
@@ -39,6 +42,7 @@ def visiting(url: str) -> ClientConnection:
         max_size=None,
         max_queue=1,
         compression=None,
+        close_timeout=FAREWELL_S,
     )
     socket.send(msgspec.msgpack.encode(CAMERA))
     return socket

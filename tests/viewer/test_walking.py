@@ -44,7 +44,7 @@ def visitor_of(viewer: Viewer) -> Visitor:
 
 
 def say(viewer: Viewer, socket: ClientConnection, place: np.ndarray) -> None:
-    """Say where the browser is, and wait until the viewer has made of it what it does."""
+    """Say where in the world the browser is, and wait until the viewer has made of it what it does."""
     (client,) = viewer._server.get_clients().values()
     heard: list[ViewerCameraMessage] = []
 
@@ -52,6 +52,7 @@ def say(viewer: Viewer, socket: ClientConnection, place: np.ndarray) -> None:
         heard.append(message)
 
     client._websock_connection.register_handler(ViewerCameraMessage, hear)
+    place = place / visitor_of(viewer).camera.scale
     ahead = place + np.array([0.0, 0.0, 1.0])
     socket.send(msgspec.msgpack.encode({**CAMERA, "position": place.tolist(), "look_at": ahead.tolist()}))
     wait_until(lambda: bool(heard))
@@ -61,27 +62,27 @@ def say(viewer: Viewer, socket: ClientConnection, place: np.ndarray) -> None:
 def test_what_a_browser_says_late_of_a_flight_through_a_wall_is_no_step(
     viewer: Viewer, socket: ClientConnection
 ):
-    visitor, (client,) = visitor_of(viewer), viewer._server.get_clients().values()
+    visitor = visitor_of(viewer)
     visitor._walker._inside.value = True
     outside = np.array([-0.3, 0.0, 30.0])
     say(viewer, socket, outside)
     visitor.fly_to(0)
     landed = visitor.pose().position
     say(viewer, socket, outside)  # from before the flight; the wall is between
-    np.testing.assert_allclose(client.camera.position, outside, err_msg="nobody puts it back")
+    np.testing.assert_allclose(visitor.camera.position, outside, err_msg="nobody puts it back")
     say(viewer, socket, landed)
     say(viewer, socket, outside)
-    held = client.camera.position
+    held = visitor.camera.position
     assert np.linalg.norm(held - landed) < 8.0, "now it is a step, and the wall is in the way"
 
 
 def test_a_browser_that_never_says_it_arrived_is_held_after_a_while(viewer: Viewer, socket: ClientConnection):
-    visitor, (client,) = visitor_of(viewer), viewer._server.get_clients().values()
+    visitor = visitor_of(viewer)
     visitor._walker._inside.value = True
     visitor.fly_to(0)
     visitor._walker._put_at -= LATE_S
     say(viewer, socket, np.array([-0.3, 0.0, 30.0]))
-    assert client.camera.position[2] < 8.0
+    assert visitor.camera.position[2] < 8.0
 
 
 def test_a_flight_that_was_cut_short_moves_nobody_any_more(viewer: Viewer, socket: ClientConnection):
