@@ -2,7 +2,7 @@
 
 Room: viewer; the one file that knows the client's unit of length. The client walks two of its units a second,
 turns about points no nearer than a hundredth of one, and ends what it shows at ten thousand, whatever it
-shows. So its unit is a world's scale: all that is sent is divided by the scale, all that it says is
+shows. So its unit follows a world's scale: all that is sent is divided by the unit, all that it says is
 multiplied by it, and everybody else speaks in world units. Viser hands the scale of a node to nothing below
 it, so there is no one node that could do this for all.
 """
@@ -35,11 +35,20 @@ from viewer.conventions import ViserPose, up_of
 
 Colour = tuple[int, int, int]
 
+CLIENT_PACE, PACE = 2.0, 0.75
+"""What a visitor walks in a second: in the client's units, and in scales of a world. At the scale of a room,
+2 m, that is as fast as people walk."""
+
 LINE_WIDTH = 0.02
 """Of a drawn camera, in its depth."""
 
 AXIS_WIDTH = 0.02
 """Radius of an axis of the world, in its length; the ball at the origin has twice as much."""
+
+
+def unit_of(scale: float) -> float:
+    """The browser's unit of length in a world of some scale, world units."""
+    return scale * PACE / CLIENT_PACE
 
 
 class BrowserCamera:
@@ -48,7 +57,9 @@ class BrowserCamera:
     def __init__(self, client: ClientHandle, *, scale: float) -> None:
         self._client, self._camera = client, client.camera
         self.scale = scale
-        """World units in a unit of the browser's."""
+        """A typical distance in the world, world units."""
+
+        self.unit = unit_of(scale)
 
     def pose(self) -> ViserPose:
         """Where it looks from now."""
@@ -60,20 +71,20 @@ class BrowserCamera:
     @property
     def position(self) -> Float64[np.ndarray, " 3"]:
         """Setting it carries ``look_at`` along."""
-        return self.scale * np.asarray(self._camera.position, dtype=np.float64)
+        return self.unit * np.asarray(self._camera.position, dtype=np.float64)
 
     @position.setter
     def position(self, place: Float[np.ndarray, " 3"]) -> None:
-        self._camera.position = place / self.scale
+        self._camera.position = place / self.unit
 
     @property
     def look_at(self) -> Float64[np.ndarray, " 3"]:
         """What it turns about."""
-        return self.scale * np.asarray(self._camera.look_at, dtype=np.float64)
+        return self.unit * np.asarray(self._camera.look_at, dtype=np.float64)
 
     @look_at.setter
     def look_at(self, place: Float[np.ndarray, " 3"]) -> None:
-        self._camera.look_at = place / self.scale
+        self._camera.look_at = place / self.unit
 
     @property
     def fov(self) -> float:
@@ -94,7 +105,7 @@ class BrowserCamera:
 
     def turn_no_nearer_than(self, distance: float) -> None:
         """How close it may come to what it turns about, world units."""
-        self._camera.min_orbit_distance = distance / self.scale
+        self._camera.min_orbit_distance = distance / self.unit
 
     def on_move(self, tell: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Call ``tell`` on the server's own loop whenever the browser says where it is, in order."""
@@ -110,16 +121,16 @@ class Gizmo:
     """Arrows that visitors drag; what is named below it moves along."""
 
     handle: TransformControlsHandle
-    scale: float
+    unit: float
 
     @property
     def position(self) -> Float64[np.ndarray, " 3"]:
         """World units."""
-        return self.scale * np.asarray(self.handle.position, dtype=np.float64)
+        return self.unit * np.asarray(self.handle.position, dtype=np.float64)
 
     def put(self, place: Float[np.ndarray, " 3"]) -> None:
         """Move it to another place, world units."""
-        self.handle.position = place / self.scale
+        self.handle.position = place / self.unit
 
     @property
     def wxyz(self) -> Float64[np.ndarray, " 4"]:
@@ -144,7 +155,7 @@ class BrowserScene:
     def __init__(self, server: ViserServer, *, scale: float) -> None:
         """``scale`` is a typical distance in the world, world units."""
         self._server, self._scene = server, server.scene
-        self.scale = scale
+        self.scale, self.unit = scale, unit_of(scale)
 
     def atomic(self) -> contextlib.AbstractContextManager[None]:
         """What is sent within is shown all at once."""
@@ -154,10 +165,10 @@ class BrowserScene:
         """Where browsers start, and where viser's reset button leads; between which distances they see."""
         self._scene.set_up_direction(tuple(up.tolist()))
         camera = self._server.initial_camera
-        camera.position = pose.position / self.scale
-        camera.look_at = pose.look_at(self.scale) / self.scale
+        camera.position = pose.position / self.unit
+        camera.look_at = pose.look_at(self.scale) / self.unit
         camera.up, camera.fov = up_of(pose, up), pose.fov
-        camera.near, camera.far = near / self.scale, far / self.scale
+        camera.near, camera.far = near / self.unit, far / self.unit
 
     def camera_of(self, client: ClientHandle) -> BrowserCamera:
         """The camera of one browser."""
@@ -165,7 +176,7 @@ class BrowserScene:
 
     def size_axes(self, length: float) -> FrameHandle:
         """The axes of the world, hidden until somebody shows them, as long as this."""
-        axes, length = self._scene.world_axes, length / self.scale
+        axes, length = self._scene.world_axes, length / self.unit
         axes.axes_length, axes.axes_radius = length, AXIS_WIDTH * length
         axes.origin_radius = 2.0 * AXIS_WIDTH * length
         return axes
@@ -176,7 +187,7 @@ class BrowserScene:
 
     def add_splats(self, name: str, splats: Sent, *, unit: float) -> GaussianSplatHandle:
         """Splats in units of ``unit``, world units."""
-        return self._scene.add_gaussian_splats(name, **splats, scale=unit / self.scale)
+        return self._scene.add_gaussian_splats(name, **splats, scale=unit / self.unit)
 
     def add_points(
         self, name: str, points: Float32[np.ndarray, "p 3"], colours: UInt8[np.ndarray, "p 3"], *, size: float
@@ -190,12 +201,12 @@ class BrowserScene:
             point_shape="circle",
             point_shading="flat",
             precision="float32",  # 16 bits would move points by a pixel a few units from the origin
-            scale=1.0 / self.scale,
+            scale=1.0 / self.unit,
         )
 
     def add_glb(self, name: str, glb: bytes) -> GlbHandle:
         """A mesh in the axes of the world."""
-        return self._scene.add_glb(name, glb, scale=1.0 / self.scale, cast_shadow=False, receive_shadow=False)
+        return self._scene.add_glb(name, glb, scale=1.0 / self.unit, cast_shadow=False, receive_shadow=False)
 
     def add_camera(
         self,
@@ -207,7 +218,7 @@ class BrowserScene:
         image: UInt8[np.ndarray, "h w 3"] | None = None,
     ) -> CameraFrustumHandle:
         """A camera as a pyramid that is ``depth`` long, with what it saw on its base."""
-        depth = depth / self.scale
+        depth = depth / self.unit
         camera = self._scene.add_camera_frustum(
             name,
             fov=pose.fov,
@@ -216,7 +227,7 @@ class BrowserScene:
             color=color,
             image=image,
             wxyz=pose.wxyz,
-            position=pose.position / self.scale,
+            position=pose.position / self.unit,
             cast_shadow=False,
             receive_shadow=False,
         )
@@ -234,17 +245,17 @@ class BrowserScene:
         """Arrows as long as ``size``, before everything else; without ``wxyz`` they do not turn."""
         handle = self._scene.add_transform_controls(
             name,
-            scale=size / self.scale,
+            scale=size / self.unit,
             disable_rotations=wxyz is None,
             depth_test=False,
             wxyz=(1.0, 0.0, 0.0, 0.0) if wxyz is None else wxyz,
-            position=place / self.scale,
+            position=place / self.unit,
         )
-        return Gizmo(handle, self.scale)
+        return Gizmo(handle, self.unit)
 
     def add_box(self, name: str, sides: Float[np.ndarray, " 3"], *, color: Colour) -> None:
         """The edges of a box about the node above it."""
-        x, y, z = (sides / self.scale).tolist()
+        x, y, z = (sides / self.unit).tolist()
         self._scene.add_box(
             name,
             color=color,
@@ -263,7 +274,7 @@ class BrowserScene:
             color=color,
             flat_shading=True,
             side="double",
-            scale=1.0 / self.scale,
+            scale=1.0 / self.unit,
         )
 
     def add_lines(
@@ -272,9 +283,9 @@ class BrowserScene:
         """Straight lines, two ends each."""
         self._scene.add_line_segments(
             name,
-            points=points / np.float32(self.scale),
+            points=points / np.float32(self.unit),
             colors=color,
-            thickness=thickness / self.scale,
+            thickness=thickness / self.unit,
         )
 
     def remove(self, name: str) -> None:

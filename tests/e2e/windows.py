@@ -142,8 +142,8 @@ def asked(visitor: Visitor) -> Said:
 
         wait_until(is_told, what="a word")
     client._websock_connection.unregister_handler(ViewerCameraMessage, hear)
-    last, scale = said[-1], camera.scale
-    return Said(scale * np.array(last.position), scale * np.array(last.look_at), last.fov)
+    last, unit = said[-1], camera.unit
+    return Said(unit * np.array(last.position), unit * np.array(last.look_at), last.fov)
 
 
 def wait_for_place(visitor: Visitor, place: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from viser.transforms import SO3
 from tests.viewer.box_room import cast, look, scene_of
 from tests.viewer.sockets import CAMERA, visiting, wait_until
 from viewer import Viewer
-from viewer.browser import BrowserScene
+from viewer.browser import BrowserScene, unit_of
 from viewer.clouds import Sent
 from viewer.conventions import ViserPose
 
@@ -38,8 +38,10 @@ def test_a_pose_that_goes_out_comes_back(scale: float):
         (client,) = viewer._server.get_clients().values()
         visitor.camera.stand(POSE, up=UP, focus=3.0 * scale)
         told = client.camera
-        np.testing.assert_allclose(told.position, POSE.position / scale, rtol=1e-12)
-        np.testing.assert_allclose(np.linalg.norm(told.look_at - told.position), 3.0, rtol=1e-9)
+        np.testing.assert_allclose(told.position, POSE.position / unit_of(scale), rtol=1e-12)
+        np.testing.assert_allclose(
+            np.linalg.norm(told.look_at - told.position), 3.0 / unit_of(1.0), rtol=1e-9
+        )
         said = {
             **CAMERA,
             "wxyz": told.wxyz.tolist(),
@@ -85,7 +87,7 @@ def sent(server: viser.ViserServer, scale: float) -> list[dict[str, Any]]:
     browser.add_mesh("/shape", places[:3], color=(1, 2, 3))
     browser.add_lines("/line", places.reshape(2, 2, 3), color=(1, 2, 3), thickness=0.006 * scale)
     glb = browser.add_glb("/mesh", b"a file in world units")
-    assert glb.scale == pytest.approx(1.0 / scale)
+    assert glb.scale == pytest.approx(1.0 / unit_of(scale))
     glb.remove()
     handles = server.scene._handle_from_node_name.values()
     camera = server.initial_camera
@@ -116,7 +118,7 @@ def test_browsers_are_told_the_same_of_worlds_that_differ_in_scale_alone(server:
             )
 
 
-def test_a_world_of_the_customary_scale_is_sent_as_it_is(server: viser.ViserServer):
-    start = sent(server, 1.0)[0]
-    np.testing.assert_array_equal(start["position"], POSE.position)
-    assert (start["near"], start["far"]) == (0.05, 100.0)
+def test_a_world_in_which_people_walk_two_units_a_second_is_sent_as_it_is(server: viser.ViserServer):
+    start = sent(server, 1.0 / unit_of(1.0))[0]
+    np.testing.assert_allclose(start["position"], POSE.position / unit_of(1.0), rtol=1e-12)
+    assert (start["near"], start["far"]) == pytest.approx((0.05 / unit_of(1.0), 100.0 / unit_of(1.0)))

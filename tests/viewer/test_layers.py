@@ -7,7 +7,7 @@ import viser
 from memory.boxes import Box
 from reconstruct.init import gaussians_from_points
 from tests.viewer.box_room import cast, look, points_of
-from viewer.browser import BrowserScene
+from viewer.browser import BrowserScene, unit_of
 from viewer.clouds import Cloud, cloud_from_gaussians
 from viewer.layers import LEAST_REACH, MOST_CAMERAS, MOST_SPLATS, NODE_SPLATS, Layers
 from viewer.pictures import Shot, shots_from_frames
@@ -53,7 +53,7 @@ def test_what_is_drawn_is_where_it_should_be(layers: Layers):
     cloud = cloud_from_gaussians(gaussians_from_points(points_of(frames)))
     layers.add([cloud], shots(1), is_new=False)
     (node,) = layers._splats
-    size = SCALE * node.scale
+    size = unit_of(SCALE) * node.scale
     np.testing.assert_allclose(node.centers * size, cloud.centers, rtol=1e-5)
     np.testing.assert_array_equal(node.rgbs, cloud.rgbs)
     widened = np.linalg.eigvalsh(node.covariances * size**2) / np.linalg.eigvalsh(cloud.covariances)

@@ -52,7 +52,7 @@ def say(viewer: Viewer, socket: ClientConnection, place: np.ndarray) -> None:
         heard.append(message)
 
     client._websock_connection.register_handler(ViewerCameraMessage, hear)
-    place = place / visitor_of(viewer).camera.scale
+    place = place / visitor_of(viewer).camera.unit
     ahead = place + np.array([0.0, 0.0, 1.0])
     socket.send(msgspec.msgpack.encode({**CAMERA, "position": place.tolist(), "look_at": ahead.tolist()}))
     wait_until(lambda: bool(heard))
