@@ -34,7 +34,7 @@ from render._splats.arrays import (
 from render._splats.finishing import lay_over, lay_over_back
 from render._splats.fronts import front_row
 from render._splats.kernels import splat_kernels
-from render._splats.lists import binned_by_row, binned_by_tile
+from render._splats.lists import binned_by_row
 
 __all__ = [
     "LAYERS",
@@ -149,7 +149,7 @@ def _paint_rows(
     def one(row: int) -> None:
         below, strip = top + row * TILE, _strip(canvas, row)
         size = strip.alpha.shape
-        lists = binned_by_tile(seen.row(below // TILE), seen.records, below, size[1])
+        lists = kernels.binned_by_tile(seen.row(below // TILE), seen.records, below, size[1])
         layers = np.empty((*size, LAYERS), np.float32)
         kernels.draw_tiles(*lists, layers)
         lay_over(layers, background[below : below + TILE], strip)
@@ -171,7 +171,7 @@ def draw(
 
     def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
         top = row * TILE
-        lists = binned_by_tile(seen.row(row), seen.records, top, view.width)
+        lists = kernels.binned_by_tile(seen.row(row), seen.records, top, view.width)
         kernels.draw_tiles(*lists, layers[top : top + TILE])
         lay_over(layers[top : top + TILE], background[top : top + TILE], _strip(canvas, row))
         return lists

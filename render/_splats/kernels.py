@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt32
 from numpy import ndarray
 
-from render._splats import building, drawing, projection, projection_gradients, tile_gradients
-from render._splats.arrays import CHUNK, Records, Slopes, Splats, View
+from render._splats import building, drawing, lists, projection, projection_gradients, tile_gradients
+from render._splats.arrays import CHUNK, DRAWN, TILE, Records, Slopes, Splats, View
 
 VARIABLE = "WORLDGEN_SPLAT_KERNELS"
 """The environment's say: ``numba``, ``cpp``, or nothing for C++ where it can be had."""
@@ -35,6 +35,7 @@ class SplatKernels(NamedTuple):
     """Why it is these."""
 
     project_chunk: Callable[..., int]
+    binned_by_tile: Callable[..., tuple[Float32[ndarray, "s f"], UInt32[ndarray, " m"], Int64[ndarray, " c"]]]
     draw_tiles: Callable[..., None]
     sum_tiles: Callable[..., None]
     project_chunk_back: Callable[..., Float64[ndarray, "5 4"]]
@@ -75,6 +76,7 @@ def _numba(reason: str) -> SplatKernels:
         "numba",
         reason,
         projection.project_chunk,
+        lists.binned_by_tile,
         drawing.draw_tiles,
         tile_gradients.sum_tiles,
         projection_gradients.project_chunk_back,
@@ -95,6 +97,18 @@ def _cpp() -> SplatKernels | str:
         end = min(lo + CHUNK, len(splats.means))
         given = byref(_gaussians(splats)), byref(_camera(view)), c_int64(lo), c_int64(end)
         return library.project(*given, byref(_struct(*records)))
+
+    def binned_by_tile(
+        slots: UInt32[ndarray, " s"], records: Records, top: int, width: int
+    ) -> tuple[Float32[ndarray, "s f"], UInt32[ndarray, " m"], Int64[ndarray, " c"]]:
+        count, columns = len(slots), -(-width // TILE)
+        near, spans = np.empty((count, DRAWN), np.float32), np.empty((count, 2), np.int32)
+        order, starts = np.empty(2 * count, np.uint64), np.zeros(columns + 1, np.int64)
+        given = byref(_struct(*records)), _at(slots), *map(c_int64, (count, top, width))
+        library.list_row(*given, *map(_at, (near, spans, order, starts)), c_int64(columns))
+        members = np.empty(starts[-1], np.uint32)
+        library.fill_row(_at(spans), _at(order), c_int64(count), _at(starts[:-1].copy()), _at(members))
+        return near, members, starts
 
     def draw_tiles(
         near: Float32[ndarray, "s f"],
@@ -133,7 +147,8 @@ def _cpp() -> SplatKernels | str:
         return camera
 
     reason = f"built as {file}"
-    return SplatKernels("cpp", reason, project_chunk, draw_tiles, sum_tiles, project_chunk_back)
+    kernels = project_chunk, binned_by_tile, draw_tiles, sum_tiles, project_chunk_back
+    return SplatKernels("cpp", reason, *kernels)
 
 
 def _at(array: ndarray) -> c_void_p:

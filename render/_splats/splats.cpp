@@ -499,6 +499,58 @@ SHARED int64_t project(const Gaussians *gaussians, const View *view, int64_t lo,
     return slot - lo;
 }
 
+// A row of tiles: writes what drawing needs of the records of its slots to near, [count FIELDS]; the first and the
+// last tile that each reaches to spans, [count 2]; where the list of each tile begins to starts, which is 0 before;
+// and the order from near to far to the lower halves of order, [2 count].
+SHARED void list_row(const Records *records, const uint32_t *slots, int64_t count, int64_t top, int64_t width, float *near,
+                     int32_t *spans, uint64_t *order, int64_t *starts, int64_t columns) {
+    uint32_t histograms[3][2048] = {};
+    for (int64_t begin = 0; begin < count; begin += LANES) {
+        Lanes lanes(begin, count, [](int64_t i) { return i; });
+        for (int64_t i = begin; i < begin + lanes.count; i++) {
+            uint32_t key = records->keys[slots[i]];
+            std::memcpy(near + i * FIELDS, records->fields + slots[i] * RECORD, 4 * FIELDS);
+            near[i * FIELDS + U] -= 0.5f, near[i * FIELDS + V] -= float(top) + 0.5f;
+            order[i] = uint64_t(key) << 32 | uint64_t(i);
+            for (int digit = 0; digit < 3; digit++) histograms[digit][key >> 11 * digit & 2047]++;
+        }
+        Floats u = lanes.load(near, FIELDS, U), v = lanes.load(near, FIELDS, V), half = lanes.load(near, FIELDS, HALF_U);
+        Floats reach = lanes.load(near, FIELDS, REACH_V), shear = lanes.load(near, FIELDS, SHEAR);
+        Floats from = shear * (-v > -reach ? -v : -reach), to = TILE - 1.0f - v;
+        to = shear * (to < reach ? to : reach);
+        Floats left = clipped(u - half + (from < to ? from : to), 0.0f, float(width));
+        Floats right = clipped(u + half + (from < to ? to : from), -1.0f, float(width - 1));
+        Ints first = __builtin_convertvector(left, Ints), last = __builtin_convertvector(right, Ints);
+        first -= __builtin_convertvector(first, Floats) < left;  // rounded up
+        Ints is_reached = (left <= right) & (right >= 0.0f) & (first <= last);
+        for (int i = 0; i < lanes.count; i++) {
+            int32_t *span = spans + 2 * (begin + i);
+            span[0] = is_reached[i] ? first[i] / TILE : 1, span[1] = is_reached[i] ? last[i] / TILE : 0;
+            for (int column = span[0]; column <= span[1]; column++) starts[column + 1]++;
+        }
+    }
+    for (int64_t column = 0; column < columns; column++) starts[column + 1] += starts[column];
+    // A stable radix sort that skips digits which all share.
+    uint64_t *sorted = order;
+    for (int digit = 0; digit < 3 && count > 0; digit++) {
+        uint32_t *at = histograms[digit], sum = 0, shift = uint32_t(32 + 11 * digit);
+        if (at[sorted[0] >> shift & 2047] == count) continue;
+        for (int i = 0; i < 2048; i++) sum += at[i], at[i] = sum - at[i];
+        uint64_t *other = sorted == order ? order + count : order;
+        for (int64_t i = 0; i < count; i++) other[at[sorted[i] >> shift & 2047]++] = sorted[i];
+        sorted = other;
+    }
+    if (sorted != order) std::memcpy(order, sorted, size_t(8 * count));
+}
+
+// Then writes the members of its tiles, nearest first; at is where each list begins, and moves to its end.
+SHARED void fill_row(const int32_t *spans, const uint64_t *order, int64_t count, int64_t *at, uint32_t *members) {
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t own = uint32_t(order[i]);
+        for (int column = spans[2 * own]; column <= spans[2 * own + 1]; column++) members[at[column]++] = own;
+    }
+}
+
 // Draws a row of tiles, over black. starts[c] to starts[c + 1] are the members of tile c, nearest first; layers is
 // [height width LAYERS], at most TILE pixel rows.
 SHARED void draw_tiles(const float *near, const uint32_t *members, const int64_t *starts, int64_t columns,
