@@ -106,8 +106,8 @@ def _cpp() -> SplatKernels | str:
         order, starts = np.empty(2 * count, np.uint64), np.zeros(columns + 1, np.int64)
         given = byref(_struct(*records)), _at(slots), *map(c_int64, (count, top, width))
         library.list_row(*given, *map(_at, (near, spans, order, starts)), c_int64(columns))
-        members = np.empty(starts[-1], np.uint32)
-        library.fill_row(_at(spans), _at(order), c_int64(count), _at(starts[:-1].copy()), _at(members))
+        members, at = np.empty(starts[-1], np.uint32), starts[:-1].copy()
+        library.fill_row(_at(spans), _at(order), c_int64(count), _at(at), _at(members))
         return near, members, starts
 
     def draw_tiles(
@@ -152,7 +152,7 @@ def _cpp() -> SplatKernels | str:
 
 
 def _at(array: ndarray) -> c_void_p:
-    """Where a packed array begins."""
+    """Where a packed array begins. This keeps nothing alive: an array needs a name while C++ is at work."""
     assert array.flags.c_contiguous
     return c_void_p(array.ctypes.data)
 
