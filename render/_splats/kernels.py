@@ -10,9 +10,9 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from ctypes import byref, c_int64, c_void_p
+from ctypes import byref, c_int64
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt32
@@ -151,15 +151,15 @@ def _cpp() -> SplatKernels | str:
     return SplatKernels("cpp", reason, *kernels)
 
 
-def _at(array: ndarray) -> c_void_p:
-    """Where a packed array begins. This keeps nothing alive: an array needs a name while C++ is at work."""
+def _at(array: ndarray) -> Any:
+    """Where a packed array begins, as an argument, which keeps the array while it lives."""
     assert array.flags.c_contiguous
-    return c_void_p(array.ctypes.data)
+    return array.ctypes
 
 
 def _struct(*parts: ndarray | int) -> ctypes.Array[c_int64]:
     """Where packed arrays begin, and numbers, one after the other, as a struct of the C++ source has them."""
-    return (c_int64 * len(parts))(*(part if isinstance(part, int) else _at(part).value for part in parts))
+    return (c_int64 * len(parts))(*(part if isinstance(part, int) else _at(part).data for part in parts))
 
 
 def _gaussians(splats: Splats) -> ctypes.Array[c_int64]:
