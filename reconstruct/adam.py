@@ -8,7 +8,6 @@ splat counts its own steps, so that averages of one seen late are corrected like
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from reconstruct._adam_kernel import adam_rows, corrections
+from render.jobs import spread
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-15
@@ -69,13 +69,7 @@ class SelectiveAdam:
             for x, g, m, v, each in jobs:
                 adam_rows(x, g, m, v, part, counts, scale, each, BETAS, np.float32(EPSILON))
 
-        begins = range(0, len(rows), CHUNK)
-        if threads == 1:
-            for begin in begins:
-                one(begin)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, begins))
+        spread(one, range(0, len(rows), CHUNK), threads=threads)
 
     def kept(self, rows: Int[Tensor, " k"]) -> None:
         """Go on with some of the splats, in another order; one that is named twice shares its averages."""

@@ -7,7 +7,6 @@ flat in a picture (xatlas), and every texel takes its colour from the frames tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from reconstruct._paint_kernel import lay_faces, paint
 from reconstruct.surface import Surface, Texture
 from reconstruct.tsdf import Field, pictures_of, views_of
 from render.frames import Frames
+from render.jobs import spread
 from render.splats import available_threads
 
 PADDING = 2
@@ -113,8 +113,7 @@ def _shown(
             stop = min(start + JOB_TEXELS, len(places))
             paint(start, stop, places, normals, sums, pictures, views, field.voxel)
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(job, range(0, len(places), JOB_TEXELS)))
+        spread(job, range(0, len(places), JOB_TEXELS), threads=threads)
     return sums
 
 

@@ -7,7 +7,6 @@ longer for windows of eleven by eleven pixels than drawing does.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reconstruct._photometric_kernels import C1, C2, RADIUS, compare_rows
+from render.jobs import spread
 
 STRUCTURE = 0.2
 """Share of the loss that is structure; the rest is absolute difference."""
@@ -84,11 +84,7 @@ class _Fused(torch.autograd.Function):
         def one(band: int) -> None:
             compare_rows(x, y, w, shares, (int(ends[band]), int(ends[band + 1])), out, sums)
 
-        if threads == 1:
-            one(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(one, range(threads)))
+        spread(one, range(threads), threads=threads)
         ctx.slope = slope
         absolute, likeness = sums.sum(axis=0)
         return torch.tensor(((1.0 - structure) * absolute + structure * (total - likeness)) * per_sum)

@@ -9,7 +9,6 @@ walls, mirrors and the sky stay unknown.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from reconstruct.sweep import other_views, swept_points
 from render.cameras import Cameras, project, resized
 from render.frames import Frames
 from render.geometry import speckles
+from render.jobs import spread
 from render.squares import central_cameras, central_square
 
 FINER, SIDE = 3, 5
@@ -107,8 +107,7 @@ def with_stereo_depth(
         progress()
         return depth
 
-    with ThreadPoolExecutor(threads) as pool:
-        depths = torch.stack(list(pool.map(found, range(len(photographs)))))
+    depths = torch.stack(spread(found, range(len(photographs)), threads=threads))
     covers = [central_square(photographs.confidence[i : i + 1], size)[0, ..., 0] for i in range(len(depths))]
     agreed = torch.stack([_agreed(views, i, depths) & (covers[i] > 0.99) for i in range(len(depths))])
     if not agreed.any():

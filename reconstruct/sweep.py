@@ -8,8 +8,6 @@ plainly more so than the others, a point is kept. Enough for splats to begin wit
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,6 +18,7 @@ from torch import Tensor
 from reconstruct._sweep_kernel import likeness_along
 from render.cameras import Cameras, resized
 from render.frames import Frames
+from render.jobs import spread
 
 LONGEST = 256
 """Pixels of the longer side of the pictures that are compared."""
@@ -65,8 +64,7 @@ def swept_points(frames: Frames, *, threads: int = 1) -> tuple[Float[Tensor, "p 
     small = F.interpolate(image, (height, width), mode="area").permute(0, 2, 3, 1)
     cameras = resized(frames.cameras, width=width, height=height)
     greys = small[..., :3].mean(dim=-1).contiguous().numpy()
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda i: _swept(i, greys, small, cameras), range(len(frames))))
+    found = spread(lambda i: _swept(i, greys, small, cameras), range(len(frames)), threads=threads)
     places, rgb, reach = (torch.cat(parts) for parts in zip(*found, strict=True))
     kept = _company(places, reach)
     return places[kept], rgb[kept]

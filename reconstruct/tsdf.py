@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from reconstruct._tsdf_kernel import FREE, LIMIT, OUTSIDE, SIDE, claim_blocks, i
 from render.cameras import Cameras, unproject
 from render.frames import Frames
 from render.geometry import MIN_INCIDENCE, incidence, normals_of_points
+from render.jobs import spread
 from render.splats import available_threads
 
 FRONT, BEHIND = 4.0, 2.2
@@ -224,8 +224,7 @@ def _add(field: Field, frames: Frames, *, threads: int) -> None:
         stop = min(start + JOB_BLOCKS, len(field))
         integrate(start, stop, field.blocks, columns, pictures, views, (field.voxel, FRONT, BEHIND))
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(job, range(0, len(field), JOB_BLOCKS)))
+    spread(job, range(0, len(field), JOB_BLOCKS), threads=threads)
 
 
 def views_of(cameras: Cameras) -> tuple[Float64[np.ndarray, "n 4 4"], Float64[np.ndarray, "n 4"]]:

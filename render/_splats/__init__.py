@@ -9,9 +9,7 @@ All of it is numba's; where there is a compiler, projection, tiles and gradients
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +33,12 @@ from render._splats.finishing import lay_over, lay_over_back
 from render._splats.fronts import front_row
 from render._splats.kernels import splat_kernels
 from render._splats.lists import binned_by_row
+from render.jobs import spread
 
 __all__ = [
     "LAYERS",
     "Canvas",
     "Drawn",
-    "Run",
     "Slopes",
     "Splats",
     "View",
@@ -48,22 +46,8 @@ __all__ = [
     "find_fronts",
     "paint",
     "paint_bands",
-    "runner",
     "slopes_of",
 ]
-
-Run = Callable[[Callable[[int], object], int], list]
-"""``run(job, n)`` calls ``job(0)`` to ``job(n - 1)`` in any order and returns their results in order."""
-
-
-@contextmanager
-def runner(threads: int) -> Iterator[Run]:
-    """Jobs on ``threads`` threads; with one thread, on the caller's."""
-    if threads == 1:
-        yield lambda job, n: [job(i) for i in range(n)]
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda job, n: list(pool.map(job, range(n)))
 
 
 class Drawn(NamedTuple):
@@ -118,21 +102,21 @@ class _Listed(NamedTuple):
 
 
 def paint(
-    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, threads: int
 ) -> None:
     """Draw ``splats`` as ``view`` sees them, over a background."""
-    _paint_rows(_listed(splats, view, run), 0, background=background, canvas=canvas, run=run)
+    _paint_rows(_listed(splats, view, threads), 0, background=background, canvas=canvas, threads=threads)
 
 
 def paint_bands(
-    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], rows: int, run: Run
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], rows: int, threads: int
 ) -> Iterator[Canvas]:
     """What :func:`paint` draws, in bands of ``rows`` pixel rows (a multiple of TILE) from the top."""
-    seen = _listed(splats, view, run)
+    seen = _listed(splats, view, threads)
     for top in range(0, view.height, rows):
         size = min(rows, view.height - top), view.width
         band = Canvas(rgb=np.empty((*size, 3), np.float32), depth=_empty(size), alpha=_empty(size))
-        _paint_rows(seen, top, background=background, canvas=band, run=run)
+        _paint_rows(seen, top, background=background, canvas=band, threads=threads)
         yield band
 
 
@@ -141,7 +125,7 @@ def _empty(size: tuple[int, int]) -> Float32[ndarray, "h w"]:
 
 
 def _paint_rows(
-    seen: _Listed, top: int, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
+    seen: _Listed, top: int, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, threads: int
 ) -> None:
     """Fill a canvas with the pixel rows of the picture from ``top`` on."""
     kernels = splat_kernels()
@@ -154,7 +138,7 @@ def _paint_rows(
         kernels.draw_tiles(*lists, layers)
         lay_over(layers, background[below : below + TILE], strip)
 
-    run(one, -(-len(canvas.alpha) // TILE))
+    spread(one, range(-(-len(canvas.alpha) // TILE)), threads=threads)
 
 
 def _strip(canvas: Canvas, row: int) -> Canvas:
@@ -163,10 +147,10 @@ def _strip(canvas: Canvas, row: int) -> Canvas:
 
 
 def draw(
-    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, run: Run
+    splats: Splats, view: View, *, background: Float32[ndarray, "h w 3"], canvas: Canvas, threads: int
 ) -> Drawn:
     """Do what :func:`paint` does, and keep what gradients need."""
-    seen, kernels = _listed(splats, view, run), splat_kernels()
+    seen, kernels = _listed(splats, view, threads), splat_kernels()
     layers = np.empty((view.height, view.width, LAYERS), np.float32)
 
     def one(row: int) -> tuple[ndarray, ndarray, ndarray]:
@@ -176,7 +160,7 @@ def draw(
         lay_over(layers[top : top + TILE], background[top : top + TILE], _strip(canvas, row))
         return lists
 
-    rows = run(one, len(seen.starts) - 1)
+    rows = spread(one, range(len(seen.starts) - 1), threads=threads)
     return Drawn(
         layers=layers,
         records=seen.records,
@@ -187,13 +171,14 @@ def draw(
     )
 
 
-def find_fronts(splats: Splats, view: View, *, fronts: Int64[ndarray, "h w"], run: Run) -> None:
+def find_fronts(splats: Splats, view: View, *, fronts: Int64[ndarray, "h w"], threads: int) -> None:
     """Write the Gaussian of every pixel at which less than half of the light passes on; -1 where none is."""
-    seen = _listed(splats, view, run)
-    run(lambda row: front_row(seen.row(row), seen.records, row * TILE, fronts), len(seen.starts) - 1)
+    seen = _listed(splats, view, threads)
+    rows = range(len(seen.starts) - 1)
+    spread(lambda row: front_row(seen.row(row), seen.records, row * TILE, fronts), rows, threads=threads)
 
 
-def _listed(splats: Splats, view: View, run: Run) -> _Listed:
+def _listed(splats: Splats, view: View, threads: int) -> _Listed:
     """What is seen, by row of tiles."""
     g, rows = len(splats.means), -(-view.height // TILE)
     records = Records(
@@ -202,14 +187,22 @@ def _listed(splats: Splats, view: View, run: Run) -> _Listed:
         ids=np.empty(g, np.uint32),
         tile_rows=np.empty((g, 2), np.int16),
     )
-    project_chunk, chunks = splat_kernels().project_chunk, -(-g // CHUNK)
-    counts = run(lambda chunk: project_chunk(splats, view, chunk * CHUNK, records), chunks)
+    project_chunk, chunks = splat_kernels().project_chunk, range(-(-g // CHUNK))
+    counts = spread(
+        lambda chunk: project_chunk(splats, view, chunk * CHUNK, records), chunks, threads=threads
+    )
     counts = np.array(counts, np.int64)
     return _Listed(records, counts, *binned_by_row(records.tile_rows, counts, rows))
 
 
 def slopes_of(
-    splats: Splats, view: View, drawn: Drawn, by: Canvas, *, background: Float32[ndarray, "h w 3"], run: Run
+    splats: Splats,
+    view: View,
+    drawn: Drawn,
+    by: Canvas,
+    *,
+    background: Float32[ndarray, "h w 3"],
+    threads: int,
 ) -> tuple[Slopes, Float64[ndarray, "5 4"]]:
     """Gradients of a loss, given that by the picture.
 
@@ -226,7 +219,7 @@ def slopes_of(
         own = sums[drawn.starts[row] : drawn.starts[row + 1]]
         kernels.sum_tiles(*drawn.rows[row], slopes, own)
 
-    run(moments, len(drawn.rows))
+    spread(moments, range(len(drawn.rows)), threads=threads)
     out = Slopes(*map(np.empty_like, splats), screen=np.empty(len(splats.means), np.float32))
 
     def one(chunk: int) -> Float64[ndarray, "5 4"]:
@@ -234,5 +227,5 @@ def slopes_of(
         given = drawn.records, drawn.places, sums
         return kernels.project_chunk_back(splats, view, chunk * CHUNK, count, *given, out)
 
-    cameras = run(one, len(drawn.counts))
+    cameras = spread(one, range(len(drawn.counts)), threads=threads)
     return out, np.sum(cameras, axis=0) if cameras else np.zeros((5, 4))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from render._splats import Canvas, Splats, View, draw, find_fronts, paint, paint_bands, runner, slopes_of
+from render._splats import Canvas, Splats, View, draw, find_fronts, paint, paint_bands, slopes_of
 from render.cameras import Cameras
 from render.gaussians import Gaussians
 
@@ -29,10 +29,9 @@ def painted(
     shape = len(cameras), cameras.height, cameras.width
     rgb, depth, alpha = torch.empty(*shape, 3), torch.empty(*shape, 1), torch.empty(*shape, 1)
     splats, w2c = _splats(gaussians), cameras.w2c
-    with runner(threads) as run:
-        for i in range(len(cameras)):
-            view, behind = _view(w2c[i], cameras.origins[i], cameras[[i]]), _plane(background[i])
-            paint(splats, view, background=behind, canvas=_canvas(rgb[i], depth[i], alpha[i]), run=run)
+    for i in range(len(cameras)):
+        view, behind = _view(w2c[i], cameras.origins[i], cameras[[i]]), _plane(background[i])
+        paint(splats, view, background=behind, canvas=_canvas(rgb[i], depth[i], alpha[i]), threads=threads)
     return rgb, depth, alpha
 
 
@@ -42,20 +41,18 @@ def painted_bands(
     """What :func:`painted` draws of one view over black, band by band; nothing has gradients."""
     black = torch.zeros(3).expand(camera.height, camera.width, 3).numpy()
     view = _view(camera.w2c[0], camera.origins[0], camera)
-    with runner(threads) as run:
-        for band in paint_bands(_splats(gaussians), view, background=black, rows=rows, run=run):
-            rgb, depth, alpha = (torch.from_numpy(part)[None] for part in (band.rgb, band.depth, band.alpha))
-            yield rgb, depth[..., None], alpha[..., None]
+    for band in paint_bands(_splats(gaussians), view, background=black, rows=rows, threads=threads):
+        rgb, depth, alpha = (torch.from_numpy(part)[None] for part in (band.rgb, band.depth, band.alpha))
+        yield rgb, depth[..., None], alpha[..., None]
 
 
 def kernel_fronts(gaussians: Gaussians, cameras: Cameras, *, threads: int) -> Int[Tensor, "n h w"]:
     """Per pixel, the Gaussian at which less than half of the light passes on; -1 where more passes all."""
     fronts = torch.empty(len(cameras), cameras.height, cameras.width, dtype=torch.int64)
     splats, w2c = _splats(gaussians), cameras.w2c
-    with runner(threads) as run:
-        for i in range(len(cameras)):
-            view = _view(w2c[i], cameras.origins[i], cameras[[i]])
-            find_fronts(splats, view, fronts=fronts[i].numpy(), run=run)
+    for i in range(len(cameras)):
+        view = _view(w2c[i], cameras.origins[i], cameras[[i]])
+        find_fronts(splats, view, fronts=fronts[i].numpy(), threads=threads)
     return fronts
 
 
@@ -106,8 +103,7 @@ class _Picture(torch.autograd.Function):
         splats = Splats(*map(_array, (means, quats, log_scales, logit_opacities, sh)))
         view, behind, size = _view(w2c, origin, camera), _plane(background), (camera.height, camera.width)
         rgb, depth, alpha = torch.empty(*size, 3), torch.empty(*size, 1), torch.empty(*size, 1)
-        with runner(threads) as run:
-            drawn = draw(splats, view, background=behind, canvas=_canvas(rgb, depth, alpha), run=run)
+        drawn = draw(splats, view, background=behind, canvas=_canvas(rgb, depth, alpha), threads=threads)
         ctx.call = splats, view, drawn, behind, threads, note
         return rgb, depth, alpha
 
@@ -116,8 +112,7 @@ class _Picture(torch.autograd.Function):
         """Gradients by all that ``forward`` took, but the lens."""
         splats, view, drawn, behind, threads, note = ctx.call
         packed = _canvas(*(torch.from_numpy(_array(part)) for part in by))
-        with runner(threads) as run:
-            slopes, camera = slopes_of(splats, view, drawn, packed, background=behind, run=run)
+        slopes, camera = slopes_of(splats, view, drawn, packed, background=behind, threads=threads)
         if note is not None:
             seen = torch.from_numpy(drawn.seen().astype(np.int64))
             note(seen, torch.from_numpy(slopes.screen)[seen])

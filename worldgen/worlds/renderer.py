@@ -7,14 +7,13 @@ the size of a pixel, so views agree with each other.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from render.cameras import Cameras
 from render.frames import Frames
+from render.jobs import spread
 from worldgen.worlds._mesh import MeshWorld
 from worldgen.worlds._mesh_raster import draw_mesh_rows, smooth_mesh_rows
 from worldgen.worlds._raster import draw_rows, smooth_rows
@@ -56,13 +55,8 @@ def render(scene: Scene, cameras: Cameras, *, smooth: bool = True, threads: int 
         second(scene.world, rows[k], top, end, ids[k], rgb[k])
 
     passes = (draw, soften) if smooth else (draw,)
-    if threads == 1:
-        for work in passes:
-            list(map(work, bands))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            for work in passes:
-                list(pool.map(work, bands))
+    for work in passes:
+        spread(work, bands, threads=threads)
     return Frames(
         rgb=torch.from_numpy(rgb),
         depth=torch.from_numpy(depth)[..., None],
