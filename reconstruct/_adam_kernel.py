@@ -41,6 +41,14 @@ def _step(values, slopes, first, second, lo, count, scale1, scale2, rates, betas
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
+def count_steps(counts, rows):
+    """One step more for some rows."""
+    for row in rows:
+        counts[row] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
 def adam_rows(values, slopes, first, second, rows, counts, corrections, rates, betas, epsilon):
     """Take the step of some rows, in place.
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reconstruct._adam_kernel import adam_rows, corrections
+from reconstruct._adam_kernel import adam_rows, corrections, count_steps
 from render.jobs import spread
 
 BETAS = (0.9, 0.999)
@@ -33,7 +33,8 @@ class SelectiveAdam:
         """Begin with averages of nothing, for tensors ``[g ...]`` by name."""
         self.first = {name: torch.zeros_like(value) for name, value in values.items()}
         self.second = {name: torch.zeros_like(value) for name, value in values.items()}
-        self.counts = torch.zeros(len(next(iter(values.values()))), dtype=torch.int64)
+        any_value = next(iter(values.values()))
+        self.counts = torch.zeros(len(any_value), dtype=torch.int64, device=any_value.device)
 
     @torch.no_grad()
     def step(
@@ -48,24 +49,23 @@ class SelectiveAdam:
 
         A rate is a number, or a tensor with one for every number of a row.
         """
-        self.counts[seen] += 1
-        jobs = []
-        for name, value in values.items():
-            slope = value.grad
-            if slope is None:
-                continue
-            tensors = value, slope, self.first[name], self.second[name]
-            if value.device.type == "cpu" and value.dtype == torch.float32:
-                x, g, m, v = (part.detach().view(-1).numpy() for part in map(_packed, tensors))
-                jobs.append((x, g, m, v, np.full(value.shape[1:], rates[name], np.float32).reshape(-1)))
-            else:
-                _step_rows(*tensors, seen=seen, counts=self.counts, rate=rates[name])
-        if not jobs:
+        moved = {name: (value, value.grad) for name, value in values.items() if value.grad is not None}
+        if any(value.device.type != "cpu" or value.dtype != torch.float32 for value, _ in moved.values()):
+            self.counts[seen] += 1
+            for name, tensors in moved.items():
+                averages = self.first[name], self.second[name]
+                _step_rows(*tensors, *averages, seen=seen, counts=self.counts, rate=rates[name])
             return
+        jobs = []
+        for name, tensors in moved.items():
+            packed = map(_packed, (*tensors, self.first[name], self.second[name]))
+            x, g, m, v = (part.detach().view(-1).numpy() for part in packed)
+            jobs.append((x, g, m, v, np.full(tensors[0].shape[1:], rates[name], np.float32).reshape(-1)))
         rows, counts, scale = seen.numpy(), self.counts.numpy(), corrections(BETAS)
 
         def one(begin: int) -> None:
             part = rows[begin : begin + CHUNK]
+            count_steps(counts, part)
             for x, g, m, v, each in jobs:
                 adam_rows(x, g, m, v, part, counts, scale, each, BETAS, np.float32(EPSILON))
 

@@ -91,4 +91,4 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return grad * ctx.slope, None, None, None, None
+        return ctx.slope if grad == 1.0 else grad * ctx.slope, None, None, None, None
