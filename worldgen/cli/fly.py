@@ -121,7 +121,7 @@ class Fly:
         from render.keyframes import interpolated
         from worldgen.cli.inputs import film_path, picture_count
 
-        own, count = world.cameras(), picture_count(self.seconds, self.fps)
+        own, count = world.cameras(world.walked_ids()), picture_count(self.seconds, self.fps)
         if self.path == "frames":
             cameras = interpolated(own, count)
         else:

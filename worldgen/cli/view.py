@@ -86,5 +86,5 @@ def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     return scene, Abilities(
         setting=lambda: setting_in(world),
         splats=lambda: gaussians_from_points(scene.points) if splats is None else splats,
-        mesh=lambda: meshed(frames, MeshSettings()).surface,
+        mesh=lambda *, watertight: meshed(frames, MeshSettings(watertight=watertight)).surface,
     )
