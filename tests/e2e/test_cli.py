@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import struct
@@ -85,6 +86,29 @@ def test_views_ahead_are_off_the_way_that_was_walked(
     assert run("extend", tmp_path / "w", "--model", small_weights, "--path", "turn", "--frames", 1) == 0
     with World.open(tmp_path / "w") as made:
         assert torch.equal(made.cameras().c2w[-1, :3, 3], made.cameras([0]).c2w[0, :3, 3])
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "about"),
+    [
+        ("a.fbx", (), ".compressed.ply, .glb, .html, .ksplat, .obj, .ply, .sog, .splat, .spz, .stl, or as"),
+        ("a", (), "'a' ends in none of these"),
+        ("a.obj", ("--format", "splats"), "'a.obj' ends in none of these"),
+    ],
+)
+def test_a_name_that_does_not_say_what_to_write_is_told_all_that_could_be(
+    tmp_path: Path, world: Path, name: str, more: tuple, about: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", world, tmp_path / name, *more) == 2
+    assert about in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_world_whose_name_is_no_text_becomes_a_page(tmp_path: Path, world: Path):
+    folder = tmp_path / os.fsdecode(b"w\xff")
+    shutil.copytree(world, folder)
+    assert run("export", folder, tmp_path / "a.html", "--max-splats", 9) == 0
+    assert "<title>w?</title>" in (tmp_path / "a.html").read_text()
 
 
 def test_the_first_frame_of_a_picture_is_the_picture(tmp_path: Path, small_weights: Path):
