@@ -20,7 +20,7 @@ class Place:
     The file is not needed afterwards. What it hides stays hidden, whatever is imagined later.
     """
 
-    mesh: Annotated[Path, tyro.conf.Positional]
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
     """File that ends in .glb, .gltf, .obj, .ply or .stl."""
 
     at: Annotated[tuple[float, float, float], tyro.conf.arg(metavar="X Y Z")]
@@ -95,7 +95,7 @@ class Edit:
         worldgen undo my-world
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     change: tyro.conf.OmitSubcommandPrefixes[

@@ -37,10 +37,10 @@ class Export:
     Path: with --format path the cameras of the frames are written as JSON, which --path takes.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
-    dest: Annotated[Path, tyro.conf.Positional]
+    dest: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")]
     """File to write; a new folder for datasets."""
 
     format: Literal["splats", "mesh", "nerfstudio", "colmap", "colmap-text", "tum", "path"] | None = None

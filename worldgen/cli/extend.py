@@ -26,7 +26,7 @@ class Extend:
         worldgen extend my-world --at 12 --head west     a new branch; the old one stays as it is
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     resume: bool = False

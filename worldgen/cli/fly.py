@@ -25,10 +25,10 @@ class Fly:
     Filmed again after an interruption, it goes on where it stopped.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
-    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILM")]
     """Film to write: .mp4, .webm, .gif, or a new folder for PNG files (no ending, or a / at the end)."""
 
     path: str = "frames"

@@ -19,7 +19,7 @@ SHEET_COLUMNS = 8
 class Info:
     """Say what is in a world."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     json: bool = False

@@ -45,7 +45,7 @@ class CameraPath:
         worldgen path orbit:degrees=180 --world my-world --out camera_path.json --format nerfstudio
     """
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Camera path: a preset, a move such as arc:degrees=90,length=2, or a file, as --path of grow and fly."""
 
     world: Path | None = None

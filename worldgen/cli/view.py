@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class View:
     """Open a world in the browser; the grow button imagines more of it where you look."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     host: str = "127.0.0.1"
