@@ -25,7 +25,7 @@ from worldgen.cli import main as worldgen_main
 
 SPLATS = ("compressed.ply", "splat", "spz", "sog", "ksplat", "glb")
 MESHES = ("mesh.glb", "mesh.obj", "mesh.ply")
-DATASETS = ("nerfstudio", "colmap")
+DATASETS = ("nerfstudio", "colmap", "tum")
 
 COLMAP = "import sys, pycolmap; print(len(pycolmap.Reconstruction(sys.argv[1]).images))"
 """In a process of its own: pycolmap does not stand every library beside it."""
@@ -52,8 +52,10 @@ def splats_in(file: Path) -> str:
 
 
 def faces_in(file: Path) -> str:
-    """Triangles, as trimesh counts them."""
-    return f"{sum(len(each.faces) for each in trimesh.load_scene(file).dump()):,} faces (trimesh)"
+    """Triangles, as trimesh counts them, and whether they bound a solid."""
+    found = trimesh.load_scene(file).dump()
+    body = ", watertight" if all(each.is_watertight for each in found) else ""
+    return f"{sum(len(each.faces) for each in found):,} faces (trimesh{body})"
 
 
 def scripts_in(file: Path) -> str:
@@ -66,7 +68,10 @@ def scripts_in(file: Path) -> str:
 
 
 def frames_in(folder: Path) -> str:
-    """Frames of a dataset, as pycolmap or a reader of JSON counts them."""
+    """Frames of a dataset, as pycolmap, a reader of JSON or whoever counts lines finds them."""
+    if (folder / "rgb.txt").is_file():
+        lines = (folder / "rgb.txt").read_text().splitlines()
+        return f"{sum(not line.startswith('#') for line in lines)} frames (lines)"
     if not (folder / "sparse").is_dir():
         return f"{len(json.loads((folder / 'transforms.json').read_text())['frames'])} frames (json)"
     if find_spec("pycolmap") is None:
@@ -87,12 +92,13 @@ def exported(world: Path, out: Path, *, faces: int, texture: int) -> dict[str, C
         worldgen("export", world, out / name, "--format", "mesh", "--faces", faces)
     worldgen("export", world, out / "textured.glb", "--faces", faces, "--texture", texture)
     worldgen("export", world, out / "collider.glb", "--collider", "--faces", faces // 4)
+    worldgen("export", world, out / "solid.stl", "--watertight", "--faces", faces)
     for kind in DATASETS:
         shutil.rmtree(out / kind, ignore_errors=True)
         worldgen("export", world, out / kind, "--format", kind)
     readers = dict.fromkeys(("world.ply", *(f"world.{ending}" for ending in SPLATS)), splats_in)
     readers |= {"world.html": scripts_in}
-    readers |= dict.fromkeys((*MESHES, "textured.glb", "collider.glb"), faces_in)
+    readers |= dict.fromkeys((*MESHES, "textured.glb", "collider.glb", "solid.stl"), faces_in)
     return readers | dict.fromkeys(DATASETS, frames_in)
 
 

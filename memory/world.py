@@ -390,7 +390,7 @@ class World:
             wanted = self.frame_ids() if ids is None else ids
             if not wanted:
                 raise WorldError(
-                    f"no frames were asked for, or {self.path} has none yet; commit or name some"
+                    f"{self.path} has no frames yet, or none were asked for; grow it first, or name some"
                 )
             return _tables.frame_records(self._index, wanted)
 

@@ -1,7 +1,7 @@
 """Meshes: things made elsewhere, read from a file and stood into a world.
 
 Room: reconstruct; the viewer and the command line may import this. Meshes are +y up and face +z, as
-glTF says; OBJ and PLY files, which do not say, are taken to be the same. Files are not trusted: every
+glTF says; OBJ, PLY and STL files, which do not say, are taken to be the same. Files are not trusted: every
 error is a ValueError of one sentence that names the file.
 """
 
@@ -23,7 +23,9 @@ from PIL import Image
 from trimesh.visual.color import ColorVisuals
 from trimesh.visual.material import PBRMaterial
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+from reconstruct.stl import read_stl
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
 MAX_FILE_BYTES = 256 << 20
 MAX_FACES = 1_000_000
 
@@ -76,7 +78,7 @@ class Mesh:
 
 
 def read_mesh(path: Path | str) -> Mesh:
-    """A mesh or a scene of meshes from a glTF, OBJ or PLY file, with colours or textures if it has any.
+    """A mesh or a scene of meshes from a glTF, OBJ, PLY or STL file, with colours or textures if it has any.
 
     Raises:
         ValueError: if the file is missing, of another kind, damaged or too large, or holds no faces, or
@@ -84,16 +86,13 @@ def read_mesh(path: Path | str) -> Mesh:
     """
     file = Path(path)
     if not file.is_file():
-        raise ValueError(f"there is no file {file}; name a glTF, OBJ or PLY mesh")
+        raise ValueError(f"there is no file {file}; name a glTF, OBJ, PLY or STL mesh")
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{file} should be a mesh that ends in {', '.join(SUFFIXES)}; convert it")
     if (size := file.stat().st_size) > MAX_FILE_BYTES:
         raise ValueError(f"{file} has {size >> 20} MiB, a mesh up to {MAX_FILE_BYTES >> 20}; simplify it")
     try:
-        scene = trimesh.load_scene(str(file), process=False)
-        for each in scene.geometry.values():
-            _keep_colours(each)
-        found = [each for each in scene.dump() if isinstance(each, trimesh.Trimesh) and len(each.faces)]
+        found = _found(file)
         count = sum(len(each.faces) for each in found)
         parts = tuple(_part(each) for each in found) if count <= MAX_FACES else ()
     except DAMAGED as error:
@@ -107,6 +106,18 @@ def read_mesh(path: Path | str) -> Mesh:
     if not np.isfinite(mesh.corners).all():
         raise ValueError(f"{file} has corners that are NaN or infinite; repair it")
     return mesh
+
+
+def _found(file: Path) -> list[trimesh.Trimesh]:
+    """The meshes of a file that have faces, where the file puts them."""
+    if file.suffix.lower() == ".stl":  # of files that are cut short trimesh makes what it can
+        corners = read_stl(file)
+        faces = np.arange(3 * len(corners)).reshape(-1, 3)
+        return [trimesh.Trimesh(corners.reshape(-1, 3), faces, process=False)] if len(faces) else []
+    scene = trimesh.load_scene(str(file), process=False)
+    for each in scene.geometry.values():
+        _keep_colours(each)
+    return [each for each in scene.dump() if isinstance(each, trimesh.Trimesh) and len(each.faces)]
 
 
 def stood(

@@ -116,6 +116,19 @@ class History:
     """What the world shows at its head now; asked after the head was moved, and after an edit."""
 
 
+@runtime_checkable
+class MeshFn(Protocol):
+    """Fuses all frames of now into one surface with colours at its vertices, every face of it."""
+
+    def __call__(self, *, watertight: bool) -> Surface:
+        """Return the surface as it was seen, or a closed solid; takes seconds to minutes.
+
+        Raises:
+            ValueError: if the frames show no surface.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
     """What can be done with a world besides looking at it; ``None`` is off.
@@ -146,6 +159,5 @@ class Abilities:
     splats: Callable[[], Gaussians] | None = None
     """The splats of now, for films and exports."""
 
-    mesh: Callable[[], Surface] | None = None
-    """All frames of now fused into one surface with colours at its vertices, every face of it; takes seconds
-    to minutes, and raises ``ValueError`` if they show none."""
+    mesh: MeshFn | None = None
+    """The frames of now as a mesh, to show and for exports."""

@@ -37,7 +37,7 @@ GIZMO = 1.5
 
 RED, BLUE = (235, 64, 52), (120, 170, 235)
 
-ENDINGS = (".glb", ".ply")
+ENDINGS = (".glb", ".ply", ".stl")
 """Meshes that hold all that belongs to them in one file."""
 
 
@@ -129,7 +129,10 @@ class PlacePanel:
         gui = stage.server.gui
         with gui.add_folder("Put something in"):
             self._upload = gui.add_upload_button(
-                "Upload a mesh", color="gray", mime_type=",".join(ENDINGS), hint="glTF (.glb) or PLY, +y up."
+                "Upload a mesh",
+                color="gray",
+                mime_type=",".join(ENDINGS),
+                hint=".glb, .ply or .stl, +y up.",
             )
             self._yaw = gui.add_slider(
                 "Turned", min=-180, max=180, step=5, initial_value=0, hint="Degrees, seen from above."

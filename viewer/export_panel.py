@@ -15,7 +15,8 @@ import viser
 
 from reconstruct.formats import WRITERS, export_splats
 from reconstruct.levels import thinned
-from reconstruct.mesh_files import write_mesh
+from reconstruct.manifold import closed_decimated
+from reconstruct.mesh_files import PLAIN_ENDINGS, write_mesh
 from reconstruct.tidy import decimated
 from render.gaussians import Gaussians
 from viewer.live import one_sentence
@@ -27,8 +28,8 @@ log = logging.getLogger(__name__)
 
 MOST_SPLATS = MOST_FACES = 100_000_000
 
-MESH_ENDINGS = (".glb", ".obj")
-"""Both stand upright; PLY would be mistaken for splats."""
+MESH_ENDINGS = (".glb", ".obj", ".stl")
+"""All stand upright; PLY would be mistaken for splats."""
 
 
 class ExportPanel:
@@ -70,15 +71,24 @@ class ExportPanel:
             step=10_000,
             hint="About so many, those that bend little go first. 0 for all.",
         )
+        watertight = gui.add_checkbox(
+            "Watertight",
+            initial_value=False,
+            hint="A closed solid for printers: the wall behind what was seen, holes spanned.",
+        )
 
         def clicked(ending: str) -> Callable[[viser.GuiEvent], None]:
-            return lambda event: self._send(
-                event, f"mesh{ending}", lambda: self._mesh_file(meshing, ending, int(most.value))
-            )
+            def make() -> tuple[bytes, str]:
+                return self._mesh_file(meshing, ending, int(most.value), watertight=watertight.value)
+
+            return lambda event: self._send(event, f"mesh{ending}", make)
 
         for ending in MESH_ENDINGS:
+            plain = " Without colours." if ending in PLAIN_ENDINGS else ""
             button = gui.add_button(
-                f"Download mesh {ending}", color="orange", hint="Fusing takes a while in large worlds."
+                f"Download mesh {ending}",
+                color="orange",
+                hint=f"Fusing a large world takes a while.{plain}",
             )
             button.on_click(clicked(ending))
 
@@ -133,17 +143,19 @@ class ExportPanel:
             export_splats(splats, file)
             return file.read_bytes(), f"{len(splats):,} splats"
 
-    def _mesh_file(self, meshing: Meshing, ending: str, most: int) -> tuple[bytes, str]:
+    def _mesh_file(self, meshing: Meshing, ending: str, most: int, *, watertight: bool) -> tuple[bytes, str]:
         """The world as a mesh with at most about so many faces, 0 for all, and how many it has."""
-        surface = meshing.whole().surface
+        surface = meshing.whole(watertight=watertight).surface
         if most:
-            surface = decimated(surface, min(most, MOST_FACES))
+            fewer = closed_decimated if watertight else decimated
+            surface = fewer(surface, min(most, MOST_FACES))
         up = self._stage.up.double()
         x, y, z = (up / up.norm()).tolist()
         with tempfile.TemporaryDirectory(prefix="worldgen-export-") as folder:
             file = Path(folder) / f"mesh{ending}"
             write_mesh(surface, file, up=(x, y, z))
-            return file.read_bytes(), f"{len(surface):,} faces"
+            body = ", watertight" if watertight else ""
+            return file.read_bytes(), f"{len(surface):,} faces{body}"
 
     def _say(self, text: str) -> None:
         self._note.content, self._note.visible = text, True

@@ -6,10 +6,10 @@ Room: viewer. Knows no widgets. The Look and the Export panel share one, so a wo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconstruct.surface import Surface
+from viewer.asks import MeshFn
 from viewer.stage import Stage
 
 
@@ -24,25 +24,25 @@ class Whole:
 
 
 class Meshing:
-    """Fuses a world, and remembers the mesh until the world changes. Any thread may call."""
+    """Fuses a world, and remembers its meshes until the world changes. Any thread may call."""
 
-    def __init__(self, stage: Stage, fuse: Callable[[], Surface]) -> None:
+    def __init__(self, stage: Stage, fuse: MeshFn) -> None:
         self._stage, self._fuse = stage, fuse
         self._turn = threading.Lock()
-        self._kept: Whole | None = None
+        self._kept: dict[bool, Whole] = {}
         stage.on_change(self._forget)
 
-    def whole(self) -> Whole:
-        """The mesh of now. Whoever asks while it is fused waits for it.
+    def whole(self, *, watertight: bool = False) -> Whole:
+        """The mesh of now, or the solid. Whoever asks while it is fused waits for it.
 
         Raises:
             ValueError: if the world has none.
         """
         with self._turn:
             version, kept = self._stage.version, self._kept  # the version is read before the frames are
-            if kept is None or kept.version != version:
-                kept = self._kept = Whole(surface=self._fuse(), version=version)
-            return kept
+            if watertight not in kept or kept[watertight].version != version:
+                kept[watertight] = Whole(surface=self._fuse(watertight=watertight), version=version)
+            return kept[watertight]
 
     def _forget(self) -> None:
-        self._kept = None
+        self._kept = {}

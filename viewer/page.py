@@ -61,7 +61,8 @@ def page_of(
         look_from(browser, start, up=up)
         _draw(browser, cloud)
         page = server.scene.as_html(dark_mode=True)
-    return page.replace(TITLE, f"<title>{html.escape(title)}</title>", 1).encode(), len(drawn)
+    page = page.replace(TITLE, f"<title>{html.escape(title)}</title>", 1)
+    return page.encode(errors="replace"), len(drawn)  # names of files may be no text
 
 
 @contextlib.contextmanager

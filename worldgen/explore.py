@@ -192,7 +192,7 @@ def _grown(
     name: str,
 ) -> Iterator[Grown]:
     """Follow one leg after the other, each chosen from the camera where the last one ended."""
-    camera = growth.world.cameras(growth.world.frame_ids()[-1:]) if start is None else start
+    camera = growth.world.cameras(growth.world.walked_ids()[-1:]) if start is None else start
     while frames > 0:
         leg = chosen(camera)
         if leg is None:

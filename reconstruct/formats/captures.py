@@ -281,7 +281,11 @@ def intrinsics_of(view: View, width: int, height: int) -> Float[Tensor, "3 3"]:
     fx, fy, cx, cy = view.K
     across, down = (1.0, 1.0) if view.size is None else (width / view.size[0], height / view.size[1])
     if abs(across / down - 1.0) > 0.02:
-        raise ValueError(f"{view.file.name} is {width}x{height}, which is not the shape that its camera has")
+        has = "" if view.size is None else f", {view.size[0]:g}x{view.size[1]:g}"
+        raise ValueError(
+            f"{view.file.name} is {width}x{height}, which is not the shape that its camera has{has}; "
+            "give the intrinsics of the picture as it is stored"
+        )
     return torch.tensor([[fx * across, 0.0, cx * across], [0.0, fy * down, cy * down], [0.0, 0.0, 1.0]])
 
 

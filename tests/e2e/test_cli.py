@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import struct
@@ -18,8 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
+from memory.pictures import contact_sheet
 from memory.world import World
+from render.keyframes import interpolated
 from tests.e2e.verbs import run
+from worldgen.cli.fly import Fly
 
 DATA = Path(__file__).parents[2] / "examples" / "data"
 COLOR, DEPTH = DATA / "box_interior" / "color.jpg", DATA / "box_interior" / "depth.png"
@@ -62,6 +66,49 @@ def test_views_ahead_come_on_top_of_the_frames_asked_for_and_are_said(
     assert run("info", tmp_path / "w", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["frames"], told["ahead"]) == (12 + ahead, ahead)
+
+
+def test_views_ahead_are_off_the_way_that_was_walked(
+    tmp_path: Path, small_weights: Path, capsys: pytest.CaptureFixture[str]
+):
+    with grown(tmp_path / "w", small_weights, "--frames", 12) as made:
+        walked = made.walked_ids()
+        ahead = [number for number in made.frame_ids() if number not in walked]
+        filmed = Fly(world=made.path, out="a.mp4", seconds=1.0)._cameras(made, width=32, height=32)
+        assert torch.equal(filmed.c2w, interpolated(made.cameras(walked), 24).c2w)
+        pages = [contact_sheet(made.frames(ids), columns=8) for ids in (walked + ahead, made.frame_ids())]
+    assert run("info", tmp_path / "w", "--sheet", tmp_path / "sheet.png") == 0
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = torch.from_numpy(np.asarray(image.convert("RGB")) / 255.0).float()
+    assert (pages[0][0] - sheet).abs().max() < 0.003, "walked ones first"
+    assert (pages[1][0] - sheet).abs().max() > 0.1
+    assert run("undo", tmp_path / "w", "--chunks", 11) == 0
+    assert run("extend", tmp_path / "w", "--model", small_weights, "--path", "turn", "--frames", 1) == 0
+    with World.open(tmp_path / "w") as made:
+        assert torch.equal(made.cameras().c2w[-1, :3, 3], made.cameras([0]).c2w[0, :3, 3])
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "about"),
+    [
+        ("a.fbx", (), ".compressed.ply, .glb, .html, .ksplat, .obj, .ply, .sog, .splat, .spz, .stl, or as"),
+        ("a", (), "'a' ends in none of these"),
+        ("a.obj", ("--format", "splats"), "'a.obj' ends in none of these"),
+    ],
+)
+def test_a_name_that_does_not_say_what_to_write_is_told_all_that_could_be(
+    tmp_path: Path, world: Path, name: str, more: tuple, about: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run("export", world, tmp_path / name, *more) == 2
+    assert about in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_world_whose_name_is_no_text_becomes_a_page(tmp_path: Path, world: Path):
+    folder = tmp_path / os.fsdecode(b"w\xff")
+    shutil.copytree(world, folder)
+    assert run("export", folder, tmp_path / "a.html", "--max-splats", 9) == 0
+    assert "<title>w?</title>" in (tmp_path / "a.html").read_text()
 
 
 def test_the_first_frame_of_a_picture_is_the_picture(tmp_path: Path, small_weights: Path):

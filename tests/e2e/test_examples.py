@@ -166,9 +166,11 @@ def test_every_format_is_written_and_read_back_by_somebody_else(with_world: Call
     assert all(found[name].startswith(f"{count[1]} splats (") for name in splats)
     assert re.fullmatch(r"[1-9]\d* scripts, 0 from elsewhere .*", found["world.html"])
     faces = {name: int(found[name].split()[0].replace(",", "")) for name in found if " faces " in found[name]}
-    assert faces.keys() == {"mesh.glb", "mesh.obj", "mesh.ply", "textured.glb", "collider.glb"}
+    open_ones = {"mesh.glb", "mesh.obj", "mesh.ply", "textured.glb", "collider.glb"}
+    assert faces.keys() == {*open_ones, "solid.stl"}
+    assert {name for name in faces if "watertight" in found[name]} == {"solid.stl"}
     assert faces["mesh.glb"] == faces["mesh.obj"] == faces["mesh.ply"] > 0
-    assert all(found[name].startswith("3 ") for name in ("nerfstudio", "colmap"))
+    assert all(found[name].startswith("3 ") for name in ("nerfstudio", "colmap", "tum"))
 
 
 def test_a_generator_of_ones_own_grows_worlds_and_is_scored(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,26 @@ def test_extend_follows_a_tour_by_the_frames_of_the_world(
     torch.testing.assert_close(cameras.c2w[2:], expected.c2w, atol=1e-6, rtol=0)
     torch.testing.assert_close(cameras.K[2:], expected.K, atol=1e-4, rtol=0)
     torch.testing.assert_close(cameras.c2w[-1], own.c2w[0], atol=1e-6, rtol=0)
+
+
+def test_files_that_say_how_fast_they_are_are_filmed_so(
+    walked: Callable[[int], Path], tmp_path: Path, tour: Path, capsys: pytest.CaptureFixture[str]
+):
+    world = walked(3)
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
+    run("path", tour, "--world", world, "--out", ours)
+    run("path", tour, "--world", world, "--out", theirs, "--format", "nerfstudio")
+    for file in (tour, ours, theirs):
+        capsys.readouterr()
+        words = ("--path", file, "--size", "16x16", "--render", "points")
+        assert run("fly", world, tmp_path / "fly.mp4", *words) == 0
+        assert "8 pictures, 16x16; 0.8 s" in capsys.readouterr().out
+    data = json.loads(ours.read_text())
+    ours.write_text(json.dumps(data | {"fps": 400}))
+    assert run("fly", world, tmp_path / "fly.mp4", "--path", ours) == 2
+    assert "--fps between 1 and 240" in capsys.readouterr().err
+    assert run("path", ours, "--fps", 200) == 0
+    assert "at 200 a second" in capsys.readouterr().out
 
 
 def test_a_tour_is_filmed_whole_at_any_rate(walked: Callable[[int], Path], tmp_path: Path, tour: Path):

@@ -376,6 +376,12 @@ def test_the_world_is_downloaded_as_meshes(seen: Open, tmp_path: Path):
         (mesh,) = trimesh.load_scene(file, process=False).geometry.values()
         assert len(mesh.faces) > 300 if most == 0 else len(mesh.faces) <= 300
         seen.say(f"{file.name}: {len(mesh.faces):,} faces")
+    page.get_by_role("checkbox", name="Watertight").press("Space")
+    with page.expect_download() as sent:
+        seen.press("Download mesh .stl")
+    sent.value.save_as(tmp_path / "mesh.stl")
+    assert trimesh.load_mesh(tmp_path / "mesh.stl").is_watertight
+    seen.say("faces, watertight, ")
 
 
 def test_a_mesh_is_shown_until_the_world_changes(seen: Open):

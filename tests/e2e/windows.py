@@ -134,14 +134,16 @@ def asked(visitor: Visitor) -> Said:
 
     client._websock_connection.register_handler(ViewerCameraMessage, hear)
     fov = camera.fov
-    for wanted in (fov + NUDGE, fov):
+    try:
+        for wanted in (fov + NUDGE, fov):
 
-        def is_told(wanted: float = wanted) -> bool:
-            camera.fov = wanted  # again, should a word that was late have undone it
-            return bool(said) and abs(said[-1].fov - wanted) < 0.1 * NUDGE
+            def is_told(wanted: float = wanted) -> bool:
+                camera.fov = wanted  # again, should a word that was late have undone it
+                return bool(said) and abs(said[-1].fov - wanted) < 0.1 * NUDGE
 
-        wait_until(is_told, what="a word")
-    client._websock_connection.unregister_handler(ViewerCameraMessage, hear)
+            wait_until(is_told, what=f"a browser that says its field of view is {wanted:.4f}")
+    finally:
+        client._websock_connection.unregister_handler(ViewerCameraMessage, hear)
     last, unit = said[-1], camera.unit
     return Said(unit * np.array(last.position), unit * np.array(last.look_at), last.fov)
 
@@ -186,8 +188,9 @@ def picture(page: Page) -> np.ndarray:
 
 
 def wait_until(holds: Callable[[], bool], *, what: str) -> None:
-    """Wait until something holds on this side."""
+    """Wait until something holds on this side, and fail if it does not come to pass."""
     deadline = time.monotonic() + PATIENCE_MS / 1000
     while not holds():
-        assert time.monotonic() < deadline, what
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {PATIENCE_MS // 1000} s in vain: {what}")
         time.sleep(0.1)

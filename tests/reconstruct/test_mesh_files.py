@@ -77,6 +77,7 @@ def test_stl_holds_the_same_body_upright(tmp_path: Path):
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     np.testing.assert_allclose(read.face_normals, across, atol=1e-5)
     assert trimesh.load_mesh(tmp_path / "ball.stl").is_watertight
+    assert np.array_equal(read_mesh(tmp_path / "ball.stl").corners, expected)
 
 
 @pytest.mark.parametrize("up", [UP, (0.0, 0.0, 1.0), (0.6, 0.0, -0.8)])

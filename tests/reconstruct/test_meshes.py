@@ -74,7 +74,7 @@ def textured_square(pixels: np.ndarray, **options: object) -> trimesh.Trimesh:
     return trimesh.Trimesh(vertices=vertices, faces=[(0, 1, 2), (0, 2, 3)], visual=visual, process=False)
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply"])
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
 @pytest.mark.parametrize("up", [UP, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.6, 0.0, -0.8)])
 def test_the_bottom_centre_stands_where_it_is_put_and_y_is_up(tmp_path: Path, suffix: str, up: tuple):
     lamp = trimesh.creation.cone(radius=0.5, height=2.0)
@@ -270,6 +270,17 @@ def _faces(file: Path, n: int) -> None:
     file.write_text("\n".join(lines))
 
 
+def _stl(file: Path, *, cut: int = 0, more: bytes = b"", count: int | None = None) -> None:
+    """A box, with less, more or other bytes than it should have."""
+    trimesh.creation.box().export(file)
+    data = file.read_bytes()
+    data = data if count is None else data[:80] + count.to_bytes(4, "little") + data[84:]
+    file.write_bytes(data[: len(data) - cut] + more)
+
+
+STL_FACE = "facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
+
+
 BAD = {
     "a missing file": ("gone.ply", lambda file: None, "there is no file"),
     "a folder": ("folder.ply", Path.mkdir, "there is no file"),
@@ -298,6 +309,39 @@ BAD = {
 }
 
 
+BAD |= {
+    "an empty STL": ("empty.stl", lambda file: file.write_bytes(b""), "84 bytes or more, this one 0"),
+    "an STL of nothing": ("none.stl", lambda file: file.write_bytes(bytes(84)), "holds no faces"),
+    "half an STL": ("half.stl", lambda file: _stl(file, cut=301), "12 faces make 684 bytes, and it has 383"),
+    "an STL that goes on": ("long.stl", lambda file: _stl(file, more=b"?"), "684 bytes, and it has 685"),
+    "an STL that claims much": (
+        "much.stl",
+        lambda file: _stl(file, count=2**32 - 1),
+        "4,294,967,295 faces make",
+    ),
+    "an STL of NaN": ("nan.stl", _nan, "NaN or infinite"),
+    "text in an STL": ("text.stl", lambda file: file.write_text("hello" * 99), "faces make"),
+    "a solid of nothing": ("air.stl", lambda file: file.write_text("solid a\nendsolid a"), "holds no faces"),
+    "a solid without end": (
+        "endless.stl",
+        lambda file: file.write_text("solid a\n" + STL_FACE),
+        "a solid does not end",
+    ),
+    "a face of two corners": (
+        "two.stl",
+        lambda file: file.write_text(
+            "solid a\n" + STL_FACE + STL_FACE.replace("vertex 1 0 0\n", "") + "endsolid a\n"
+        ),
+        "of 2 faces 1 have three corners",
+    ),
+    "a word for a number": (
+        "word.stl",
+        lambda file: file.write_text("solid a\n" + STL_FACE.replace("1 0 0", "1 x 0") + "endsolid a\n"),
+        "could not convert",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_not_a_mesh_is_refused_in_one_sentence(tmp_path: Path, name: str):
     file, make, expected = BAD[name]
@@ -306,6 +350,25 @@ def test_what_is_not_a_mesh_is_refused_in_one_sentence(tmp_path: Path, name: str
         read_mesh(tmp_path / file)
     assert "\n" not in str(caught.value)
     assert file in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["stl", "stl_ascii"])
+def test_an_stl_holds_the_same_body(tmp_path: Path, kind: str):
+    box = trimesh.creation.box(extents=(1.0, 2.0, 3.0)).apply_translation((0.1, -7.0, 1e3))
+    box.export(tmp_path / "box.stl", file_type=kind)
+    read = read_mesh(tmp_path / "box.stl")
+    assert len(read.parts) == 1
+    np.testing.assert_allclose(read.corners, box.triangles, rtol=1e-6, atol=1e-6)
+
+
+def test_an_stl_may_hold_several_solids_or_begin_like_text(tmp_path: Path):
+    several = f"solid a\n{STL_FACE}endsolid a\n  solid\n{STL_FACE.upper()}{STL_FACE}ENDSOLID\n"
+    (tmp_path / "several.stl").write_text(several)
+    assert len(read_mesh(tmp_path / "several.stl").corners) == 3
+    trimesh.creation.box().export(tmp_path / "box.stl")
+    data = (tmp_path / "box.stl").read_bytes()
+    (tmp_path / "box.stl").write_bytes(b"solid box".ljust(80) + data[80:])
+    assert len(read_mesh(tmp_path / "box.stl").corners) == 12
 
 
 def test_a_mesh_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

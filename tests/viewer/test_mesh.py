@@ -33,13 +33,13 @@ class Room:
         self.count = 0
         self.fails = False
 
-    def __call__(self) -> Surface:
+    def __call__(self, *, watertight: bool) -> Surface:
         self.begun.set()
         assert self.gate.wait(PATIENCE_S)
         self.count += 1
         if self.fails:
             raise ValueError("the frames show nothing")
-        return meshed([SCENE.frames], MeshSettings()).surface
+        return meshed([SCENE.frames], MeshSettings(watertight=watertight)).surface
 
 
 @pytest.fixture
@@ -150,14 +150,28 @@ def test_what_cannot_be_fused_is_said_and_can_be_tried_again(stage: Stage, switc
 def test_files_hold_the_mesh_upright_and_are_fused_once(stage: Stage, room: Room):
     meshing = Meshing(stage, room)
     panel = ExportPanel(stage, lambda: pytest.fail("no splats were asked for"), meshing)
-    whole, told = panel._mesh_file(meshing, ".glb", 0)
+    whole, told = panel._mesh_file(meshing, ".glb", 0, watertight=False)
     (mesh,) = trimesh.load_scene(io.BytesIO(whole), file_type="glb").geometry.values()
     assert told == f"{len(mesh.faces):,} faces"
     assert mesh.bounds[1][1] == pytest.approx(-LOW[1], abs=0.15), "+y is up in files, and down in the room"
-    few, told = panel._mesh_file(meshing, ".obj", 400)
+    few, told = panel._mesh_file(meshing, ".obj", 400, watertight=False)
     assert few.startswith(b"v ")
     assert told == f"{few.count(b'f '):,} faces"
     assert few.count(b"f ") <= 400
     assert room.count == 1
     with pytest.raises(ValueError, match="4 faces or more"):
-        panel._mesh_file(meshing, ".obj", 3)
+        panel._mesh_file(meshing, ".obj", 3, watertight=False)
+
+
+def test_files_hold_a_closed_solid_where_that_is_asked_for(stage: Stage, room: Room):
+    meshing = Meshing(stage, room)
+    panel = ExportPanel(stage, lambda: pytest.fail("no splats were asked for"), meshing)
+    for most in (0, 2000):
+        whole, told = panel._mesh_file(meshing, ".stl", most, watertight=True)
+        mesh = trimesh.load_mesh(io.BytesIO(whole), file_type="stl")
+        assert mesh.is_watertight
+        assert mesh.volume > 0
+        assert told == f"{len(mesh.faces):,} faces, watertight"
+    assert room.count == 1, "fewer faces ask for no new fusion"
+    panel._mesh_file(meshing, ".stl", 0, watertight=False)
+    assert room.count == 2, "what was seen is not the solid"

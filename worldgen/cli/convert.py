@@ -19,10 +19,10 @@ class Convert:
     Only written: .html, a page that shows the splats in any browser, offline.
     """
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """File of splats to read, made by any program."""
 
-    dest: Annotated[Path, tyro.conf.Positional]
+    dest: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")]
     """File to write."""
 
     max_splats: int | None = None

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """Stand a mesh in the world: glTF, OBJ or PLY, +y up, facing +z.
+    """Stand a mesh in the world: glTF, OBJ, PLY or STL, +y up, facing +z.
 
     The file is not needed afterwards. What it hides stays hidden, whatever is imagined later.
     """
 
-    mesh: Annotated[Path, tyro.conf.Positional]
-    """File that ends in .glb, .gltf, .obj or .ply."""
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """File that ends in .glb, .gltf, .obj, .ply or .stl."""
 
     at: Annotated[tuple[float, float, float], tyro.conf.arg(metavar="X Y Z")]
     """Where the centre of its bottom stands, in world units."""
@@ -95,7 +95,7 @@ class Edit:
         worldgen undo my-world
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     change: tyro.conf.OmitSubcommandPrefixes[

@@ -37,10 +37,10 @@ class Export:
     Path: with --format path the cameras of the frames are written as JSON, which --path takes.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
-    dest: Annotated[Path, tyro.conf.Positional]
+    dest: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")]
     """File to write; a new folder for datasets."""
 
     format: Literal["splats", "mesh", "nerfstudio", "colmap", "colmap-text", "tum", "path"] | None = None
@@ -87,12 +87,25 @@ class Export:
         if kind == "splats" and is_page(self.dest):
             return export_page(self.world, self.dest, max_splats=self.max_splats)
         if kind == "splats":
+            self._check_ending()
             return self._run_splats()
         if self.max_splats is not None:
             raise ValueError(f"--max-splats is for splats; --format {kind} holds all frames")
         if kind == "path":
             return self._run_path()
         return export_dataset(self.world, self.dest, kind)
+
+    def _check_ending(self) -> None:
+        """Refuse a name that says nothing, with all that it could say."""
+        from reconstruct.formats import WRITERS
+        from worldgen.cli.page import PAGE_ENDING
+
+        endings = (*WRITERS, PAGE_ENDING, *(() if self.format else MESH_ENDINGS))
+        if not self.dest.name.lower().endswith(endings):
+            raise ValueError(
+                f"a world is written to a file that ends in {', '.join(sorted({*endings}))}, or as --format "
+                f"says; {self.dest.name!r} ends in none of these"
+            )
 
     def _run_splats(self) -> int:
         from memory.restore import restored_cache

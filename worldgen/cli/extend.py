@@ -26,7 +26,7 @@ class Extend:
         worldgen extend my-world --at 12 --head west     a new branch; the old one stays as it is
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     resume: bool = False
@@ -103,7 +103,8 @@ class Extend:
         """The new path, without the camera that it starts from."""
         from worldgen.cli.inputs import checked_frames, path_from
 
-        ids = [number for chunk in world.chunks(to=self.at) for number in chunk.frame_ids]
+        chunks = world.chunks(to=self.at)
+        ids = world.walked_ids() if self.at is None else [i for chunk in chunks for i in chunk.frame_ids]
         cameras = path_from(
             self.path,
             world.cameras(ids[-1:]),

@@ -37,7 +37,7 @@ class Fit:
     Resume: interrupted fits go on where they were when the command is given again.
     """
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """Folder of the world, or of the capture."""
 
     out: Path | None = None

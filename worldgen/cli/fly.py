@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,10 +25,10 @@ class Fly:
     Filmed again after an interruption, it goes on where it stopped.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
-    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILM")]
     """Film to write: .mp4, .webm, .gif, or a new folder for PNG files (no ending, or a / at the end)."""
 
     path: str = "frames"
@@ -36,8 +37,8 @@ class Fly:
     seconds: float = 8.0
     """Length of the video; paths from files and --render frames keep their own number of pictures."""
 
-    fps: float = 24.0
-    """Pictures a second."""
+    fps: float | None = None
+    """Pictures a second; where not given as many as a tour or a JSON file of cameras says, else 24."""
 
     size: str = "512x512"
     """Size of the video, WIDTHxHEIGHT, up to 4096x4096; side by side it is twice as wide."""
@@ -48,6 +49,13 @@ class Fly:
     show: Literal["rgb", "depth", "normals", "side-by-side"] = "rgb"
     """Which picture of it: colour, depth (near red, far blue), normals, or colour and depth side by side."""
 
+    @cached_property
+    def _pace(self) -> float:
+        """Pictures a second."""
+        from worldgen.cli.inputs import film_fps
+
+        return film_fps(self.fps, self.path)
+
     def run(self) -> int:
         from memory.world import World
         from reconstruct.film import Film, check_target, drawer, film_width, kind_of
@@ -55,21 +63,21 @@ class Fly:
 
         width, height = picture_size(self.size)
         kind, out = kind_of(self.out), Path(self.out)
-        picture_count(self.seconds, self.fps)  # whatever is filmed
-        check_target(out, kind=kind, fps=self.fps)
+        picture_count(self.seconds, self._pace)  # whatever is filmed
+        check_target(out, kind=kind, fps=self._pace)
         with World.open(self.world) as world:
             scene, fingerprint = self._scene(world, width=width, height=height)
             film = Film(
                 count=scene.count,
                 width=film_width(width, self.show),
                 height=height,
-                fps=self.fps,
+                fps=self._pace,
                 draw=drawer(scene, show=self.show, width=width, height=height),
                 fingerprint=fingerprint,
             )
             shown = self._write(film, out, kind=kind, title=f"filming {world.path.name}")
         grown = "" if shown == (film.width, film.height) else ", as H.264 needs even sides"
-        size, seconds = f"{shown[0]}x{shown[1]}{grown}", film.count / self.fps
+        size, seconds = f"{shown[0]}x{shown[1]}{grown}", film.count / self._pace
         print(f"{out}: {film.count} pictures, {size}; {seconds:.1f} s")  # noqa: T201
         return 0
 
@@ -121,11 +129,11 @@ class Fly:
         from render.keyframes import interpolated
         from worldgen.cli.inputs import film_path, picture_count
 
-        own, count = world.cameras(), picture_count(self.seconds, self.fps)
+        own, count = world.cameras(world.walked_ids()), picture_count(self.seconds, self._pace)
         if self.path == "frames":
             cameras = interpolated(own, count)
         else:
-            scene, fps = world.scene, self.fps
+            scene, fps = world.scene, self._pace
             cameras = film_path(
                 self.path, own[:1], pictures=count, fps=fps, up=scene.up, scale=scene.scale, world=world
             )

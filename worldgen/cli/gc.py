@@ -13,7 +13,7 @@ import tyro
 class Gc:
     """Delete for good what undo and deleted heads left behind; what a head reaches is never touched."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     dry_run: bool = False

@@ -19,7 +19,7 @@ class Grow:
         worldgen grow my-world --image room.jpg --depth room.png --fov-deg 60
     """
 
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the new world."""
 
     image: Path | None = None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worldgen.cli.branches import counted
+
 if TYPE_CHECKING:
     from worldgen.generator import RGBDGenerator
     from worldgen.rollout import Grown, Growth
@@ -67,4 +69,4 @@ def tell(path: Path) -> None:
     with World.open(path) as world:
         count, ahead = len(world.frame_ids()), len(world.frame_ids()) - len(world.walked_ids())
     more = f" ({ahead} of them views ahead)" if ahead else ""
-    print(f"{path}: {count} frames{more}; look at it with: worldgen view {path}")  # noqa: T201
+    print(f"{path}: {counted(count, 'frame')}{more}; look at it with: worldgen view {path}")  # noqa: T201

@@ -24,7 +24,7 @@ class Heads:
         worldgen heads my-world --delete east          its chunks stay until gc
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     switch: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

@@ -50,10 +50,10 @@ class Import:
         worldgen extend desk --path wander --frames 24
     """
 
-    src: Annotated[Path, tyro.conf.Positional]
+    src: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """Folder of the pictures, or a file of splats."""
 
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the new world."""
 
     frames: int = 48

@@ -19,7 +19,7 @@ SHEET_COLUMNS = 8
 class Info:
     """Say what is in a world."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     json: bool = False
@@ -29,7 +29,7 @@ class Info:
     """Check every file against its checksum; exit status 1 if one is damaged."""
 
     sheet: Path | None = None
-    """Also write a contact sheet of all frames, colour over depth, as a PNG."""
+    """Also write a contact sheet of all frames, colour over depth, as a PNG; views ahead come last."""
 
     def run(self) -> int:
         from memory.pictures import contact_sheet, write_png
@@ -44,7 +44,8 @@ class Info:
             if self.verify:
                 facts["faults"] = faults
             if self.sheet is not None and not faults:
-                write_png(self.sheet, contact_sheet(world.frames(), columns=SHEET_COLUMNS))
+                frames = world.frames(_walked_first(world))
+                write_png(self.sheet, contact_sheet(frames, columns=SHEET_COLUMNS))
                 facts["sheet"] = str(self.sheet)
         if self.json:
             print(json.dumps(facts, indent=2))  # noqa: T201
@@ -57,6 +58,12 @@ class Info:
                 text = "\n              ".join(value) if name in ("tree", "edits") else value
                 print(f"{name.replace('_', ' '):>12}  {text}")  # noqa: T201
         return 1 if faults else 0
+
+
+def _walked_first(world: World) -> list[int]:
+    """Numbers of the frames at the head: as they were walked through, and then the views ahead."""
+    walked = world.walked_ids()
+    return walked + sorted(set(world.frame_ids()) - set(walked))
 
 
 def _facts(world: World, *, is_sound: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from reconstruct.formats.nerfstudio_path import load_camera_path
 from render import pose_arrays, realestate
 from render.cameras import Cameras, intrinsics_from_fov
 from render.frames import Frames
+from render.json_files import is_number, read_json
 from render.moves import MOVES, parsed_move
 from render.path_files import MAX_CAMERAS
 from render.paths import PRESETS, path_named
@@ -28,6 +29,9 @@ from worldgen.explore import CHOSEN_ON_THE_WAY
 MAX_FRAMES = 10_000
 SECONDS, FPS = (0.1, 3600.0), (1.0, 240.0)
 """Shortest and longest film, slowest and fastest."""
+
+USUAL_FPS = 24.0
+"""Pictures a second where neither words nor a file say."""
 
 CARRIED = {realestate.SUFFIX: realestate.load_realestate, pose_arrays.SUFFIX: pose_arrays.load_pose_arrays}
 """Files of paths with a world of their own, by their suffix: the motion is carried to where a path begins."""
@@ -102,6 +106,18 @@ def picture_count(seconds: float, fps: float) -> int:
             "make it shorter or slower"
         )
     return count
+
+
+def film_fps(fps: float | None, path: str) -> float:
+    """Pictures a second along what ``--path`` names: as ``--fps`` says, else as its file does, else 24."""
+    if fps is not None:
+        return fps
+    try:
+        data = read_json(Path(path))
+    except ValueError:  # a preset, or a file of another kind, which is read and judged later
+        return USUAL_FPS
+    told = data.get("fps") if isinstance(data, dict) else None
+    return float(told) if is_number(told) else USUAL_FPS
 
 
 def path_from(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,7 +45,7 @@ class CameraPath:
         worldgen path orbit:degrees=180 --world my-world --out camera_path.json --format nerfstudio
     """
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Camera path: a preset, a move such as arc:degrees=90,length=2, or a file, as --path of grow and fly."""
 
     world: Path | None = None
@@ -53,8 +54,8 @@ class CameraPath:
     seconds: float = 8.0
     """Length of presets and moves; files have their own."""
 
-    fps: float = 24.0
-    """Pictures a second."""
+    fps: float | None = None
+    """Pictures a second; where not given as many as a tour or a JSON file of cameras says, else 24."""
 
     plan: Path | None = None
     """Also draw it from above, as a PNG; red where it leads through, yellow where it comes close."""
@@ -68,12 +69,19 @@ class CameraPath:
     json: bool = False
     """Print JSON with stable names instead of text."""
 
+    @cached_property
+    def _pace(self) -> float:
+        """Pictures a second."""
+        from worldgen.cli.inputs import film_fps
+
+        return film_fps(self.fps, self.path)
+
     def run(self) -> int:
         from memory.world import World
         from reconstruct.formats.atomic import check_parent
         from worldgen.cli.inputs import picture_count
 
-        pictures = picture_count(self.seconds, self.fps)
+        pictures = picture_count(self.seconds, self._pace)
         for file in (self.plan, self.out):
             if file is not None:
                 check_parent(file)
@@ -92,11 +100,11 @@ class CameraPath:
 
         up, scale = ((0.0, -1.0, 0.0), 1.0) if world is None else (world.scene.up, world.scene.scale)
         cameras = film_path(
-            self.path, start, pictures=pictures, fps=self.fps, up=up, scale=scale, world=world
+            self.path, start, pictures=pictures, fps=self._pace, up=up, scale=scale, world=world
         )
         points = None if world is None else _known(restored_cache(world).points)
         walls = None if points is None else _walls(points, cameras, side=CLEARANCE * scale)
-        inspection = inspected(cameras, fps=self.fps, walls=walls)
+        inspection = inspected(cameras, fps=self._pace, walls=walls)
         if self.out is not None:
             self._write(self.out, cameras)
         if self.plan is not None:
@@ -110,18 +118,18 @@ class CameraPath:
         from render.path_files import save_path
 
         if self.format == "nerfstudio":
-            save_nerfstudio_path(file, cameras, fps=self.fps)
+            save_nerfstudio_path(file, cameras, fps=self._pace)
             return
         with replacing(file) as temporary:
-            save_path(temporary, cameras, fps=self.fps)
+            save_path(temporary, cameras, fps=self._pace)
 
     def _tell(self, inspection: Inspection, *, units: str) -> None:
         if self.json:
-            print(json.dumps(_facts(inspection, fps=self.fps), indent=2))  # noqa: T201
+            print(json.dumps(_facts(inspection, fps=self._pace), indent=2))  # noqa: T201
             return
         lines = [
             f"{self.path}: {inspection.pictures:,} pictures, {inspection.seconds:.1f} s "
-            f"at {self.fps:g} a second",
+            f"at {self._pace:g} a second",
             f"{inspection.length:.3g} {units} long, at most {inspection.top_speed:.3g} a second "
             f"(picture {inspection.top_speed_at}) and {math.degrees(inspection.top_turn):.3g} degrees "
             f"a second (picture {inspection.top_turn_at})",

@@ -13,7 +13,7 @@ import tyro
 class Redo:
     """Move the head forward again to where it was before undo, unless something new has grown since."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     chunks: int | None = None

@@ -21,7 +21,7 @@ class Replay:
     that it was made with. Given frames are compared with their checksums.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     model: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ class Report:
         worldgen report my-world --out page.html --json figures.json
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     out: Path = Path("report.html")

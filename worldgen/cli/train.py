@@ -46,7 +46,7 @@ class Train:
     docs/training.md says what to expect of which machine.
     """
 
-    config: Annotated[Path, tyro.conf.Positional]
+    config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
     """A TOML recipe, or the name of one that ships with the package: tiny, small, tiny-shortcut."""
 
     out: Path | None = None

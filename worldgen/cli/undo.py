@@ -16,7 +16,7 @@ class Undo:
     Inside a path, extend --resume goes on with the path's next camera there.
     """
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     chunks: int = 1

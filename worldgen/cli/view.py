@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from viewer import Abilities, Scene
 
 
+LAST_PORT = 65_535
+
+
 @dataclass(frozen=True)
 class View:
     """Open a world in the browser; the grow button imagines more of it where you look."""
 
-    world: Annotated[Path, tyro.conf.Positional]
+    world: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORLD")]
     """Folder of the world."""
 
     host: str = "127.0.0.1"
@@ -45,6 +49,7 @@ class View:
         from worldgen.cli.growing import generator_named
         from worldgen.cli.viewing import Desk, viewer_of
 
+        check_listening(self.host, self.port)
         with World.open(self.world, writable=not self.read_only) as world:
             if self.read_only:
                 scene, abilities = _only_looked_at(world)
@@ -61,6 +66,21 @@ class View:
             print(f"{self.world} is at {viewer.url} (Ctrl-C to stop)", flush=True)  # noqa: T201
             viewer.run()
         return 0
+
+
+def check_listening(host: str, port: int) -> None:
+    """Refuse where nobody can listen: a server that looks for the next free port would look for ever."""
+    if not 0 <= port <= LAST_PORT:
+        raise ValueError(f"--port lies between 0, which takes any that is free, and {LAST_PORT}, got {port}")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(address)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no name of a machine"
+        raise ValueError(
+            f"--host is an address of this machine, such as 127.0.0.1 or 0.0.0.0, got {host!r} ({why})"
+        ) from error
 
 
 def is_this_machine(host: str) -> bool:
@@ -86,5 +106,5 @@ def _only_looked_at(world: World) -> tuple[Scene, Abilities]:
     return scene, Abilities(
         setting=lambda: setting_in(world),
         splats=lambda: gaussians_from_points(scene.points) if splats is None else splats,
-        mesh=lambda: meshed(frames, MeshSettings()).surface,
+        mesh=lambda *, watertight: meshed(frames, MeshSettings(watertight=watertight)).surface,
     )

@@ -84,14 +84,14 @@ class Desk:
         with self._turn:
             return splats_of(self._world, self._growth.cache.points)
 
-    def mesh(self) -> Surface:
-        """The frames of now as a mesh; they stay on the disk, so the world grows on while they are fused."""
+    def mesh(self, *, watertight: bool) -> Surface:
+        """The frames of now as a mesh, or a solid. They lie on the disk: the world grows on meanwhile."""
         from reconstruct.meshed import MeshSettings, meshed
         from reconstruct.seen import SeenFrames
 
         with self._turn:
             frames = SeenFrames(self._world)
-        return meshed(frames, MeshSettings()).surface
+        return meshed(frames, MeshSettings(watertight=watertight)).surface
 
     def grow(self, cameras: Cameras, *, seed: int) -> Iterator[Grown]:
         """Plan the path and follow it; a path left unfinished is given up."""
