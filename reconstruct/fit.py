@@ -89,7 +89,10 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.look_every < 1 or self.degree_every < 1:
-            raise ValueError(f"a fit takes at least one step and one between looks, got {self}")
+            raise ValueError(
+                "a fit takes at least one step, one between looks and one a degree, got "
+                f"{self.steps}, {self.look_every} and {self.degree_every}"
+            )
         if self.cap < 1.0 or not 0 <= self.degree <= 3:
             raise ValueError(
                 f"a fit keeps its splats or adds some, of degree 0 to 3, got {self.cap:g} and {self.degree}"
