@@ -1,10 +1,19 @@
 """What the first picture costs, what the first picture of a later run costs, and memory while training.
 
-Claims: from nothing, forward and backward are compiled in 12 to 35 s of one core; from then on a program
-draws 1 s after it has been imported; training 200,000 splats at 640x480 stays below 1.2 GB. Run from the root
-of the repository: ``python -m benchmarks.splat_start``. CPU time of one thread, each in its own process.
+Claims: from nothing, forward and backward are compiled in 3 s of one core where there is a C++ compiler, in
+12 to 35 s by numba alone; from then on a program draws 0.3 to 0.7 s after it has been imported; training
+200,000 splats at 640x480 stays below 0.6 GB. Run from the root of the repository: ``python -m
+benchmarks.splat_start``; ``WORLDGEN_SPLAT_KERNELS=numba`` leaves C++ out. CPU time of one thread, each in its
+own process.
 
-torch 2.13.0+cpu, numba 0.68.1, on an Intel Xeon (AVX-512) and on a shared core of an AMD EPYC (Zen 3):
+torch 2.13.0+cpu, numba 0.68.1, g++ 12.2, on an Intel Xeon (AVX-512):
+
+                  imports     forward    backward
+    first call     1.32 s      2.59 s      0.17 s
+    cached         1.39 s      0.30 s      0.01 s
+    peak memory  0.51 GiB
+
+By numba alone, there and on a shared core of an AMD EPYC (Zen 3):
 
                   imports     forward    backward       imports     forward    backward
     first call     1.22 s      6.67 s      5.75 s        3.31 s     18.81 s     15.11 s

@@ -1,58 +1,44 @@
 """How fast the CPU kernels draw splats and find their gradients, beside gsplat's plain torch code.
 
-Claims: forward and backward take 22 to 64 times less time than those of gsplat's torch code, which is given
-its lists of pairs for nothing; with C++ kernels for tiles and their gradients, 30 to 83 times less. Run from
-the root of the repository: ``python -m benchmarks.splats [--no-gsplat] [--kernels cpp|numba]``; gsplat's part
-takes a minute and 4 GB. ``benchmarks.splat_start`` has what the first call and memory cost,
-``benchmarks.opensplat`` another program. CPU time is of one thread, medians, in turns in one process, so that
-it holds on a busy machine; time on the clock wants one where nothing else runs.
+Claims: forward and backward take 25 to 71 times less time than those of gsplat's torch code, which is given
+its lists of pairs for nothing; by C++, 49 to 129 times less. Run from the root of the repository:
+``python -m benchmarks.splats [--no-gsplat] [--kernels cpp|numba]``; gsplat's part takes a minute and 4 GB.
+``benchmarks.splat_start`` has what the first call and memory cost, ``benchmarks.opensplat`` another program.
+CPU time is of one thread, medians, in turns in one process, so that it holds on a busy machine; time on the
+clock wants one where nothing else runs.
 
-2026-11-22, 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3. By numba, the
-times on the clock from a run in which nothing else ran:
+2026-11-22, 2 cores of an Intel Xeon (AVX-512, 2.6 GHz), torch 2.13.0+cpu, numba 0.68.1, gsplat 1.5.3. By
+C++ (g++ 12.2):
 
     CPU time, one thread          forward        both     gsplat both
-    one view, 50k, 256x256        11.0 ms     41.8 ms          903 ms    22x
-    one view, 200k, 640x480       47.2 ms    176.9 ms         5373 ms    30x
-    all round, 50k, 256x256        6.5 ms     24.7 ms         1181 ms    48x
-    all round, 200k, 640x480      28.0 ms    109.5 ms         7036 ms    64x
+    one view, 50k, 256x256         8.3 ms     19.4 ms          955 ms    49x
+    one view, 200k, 640x480       33.4 ms     89.0 ms         5979 ms    67x
+    all round, 50k, 256x256        5.9 ms     15.2 ms         1179 ms    77x
+    all round, 200k, 640x480      20.7 ms     55.8 ms         7171 ms   129x
                                one thread    2, clock a second
-    draw 50k, 256x256              9.9 ms      7.3 ms    137.9
-    train 50k, 256x256            44.4 ms     33.3 ms     30.1
-    draw 200k, 640x480            43.2 ms     25.6 ms     39.1
-    train 200k, 640x480          202.1 ms    131.7 ms      7.6
-    draw fitted 150k, 640x480     57.5 ms     35.9 ms     27.9
-    train fitted 150k, 640x480   235.6 ms    154.2 ms      6.5
+    draw 50k, 256x256              7.8 ms      5.9 ms    168.3
+    train 50k, 256x256            25.2 ms     16.6 ms     60.1
+    draw 200k, 640x480            30.4 ms     16.5 ms     60.6
+    train 200k, 640x480          103.4 ms     61.6 ms     16.2
+    draw fitted 150k, 640x480     41.3 ms     22.8 ms     43.8
+    train fitted 150k, 640x480   135.6 ms     77.8 ms     12.9
+
+By numba; the second half from another run, when the machine was a sixth faster:
+
+    CPU time, one thread          forward        both     gsplat both
+    one view, 50k, 256x256        11.5 ms     38.7 ms          964 ms    25x
+    one view, 200k, 640x480       54.7 ms    183.5 ms         6362 ms    35x
+    all round, 50k, 256x256        8.5 ms     27.4 ms         1583 ms    58x
+    all round, 200k, 640x480      34.7 ms    120.7 ms         8573 ms    71x
+                               one thread    2, clock a second
+    draw 50k, 256x256             10.9 ms      6.9 ms    145.2
+    train 50k, 256x256            48.2 ms     26.7 ms     37.5
+    draw 200k, 640x480            50.6 ms     25.7 ms     38.9
+    train 200k, 640x480          192.3 ms     98.4 ms     10.2
+    draw fitted 150k, 640x480     66.6 ms     33.8 ms     29.6
+    train fitted 150k, 640x480   234.4 ms    120.5 ms      8.3
 
 On an AMD EPYC with AVX2 (Zen 3, 2021) everything takes two to three times as long; the ratios are the same.
-
-By C++ (g++ 12.2), on the same Xeon while others used it; and by both within the same minutes, CPU time alone:
-
-    CPU time, one thread          forward        both     gsplat both
-    one view, 50k, 256x256        10.8 ms     32.8 ms          971 ms    30x
-    one view, 200k, 640x480       46.2 ms    154.2 ms         5787 ms    38x
-    all round, 50k, 256x256        7.3 ms     22.2 ms         1316 ms    59x
-    all round, 200k, 640x480      28.2 ms     92.0 ms         7595 ms    83x
-
-    CPU time, one thread            numba         C++
-    both, 50k, 256x256            48.5 ms     38.3 ms
-    both, 200k, 640x480          217.0 ms    162.8 ms
-    draw 50k, 256x256             13.8 ms     10.9 ms
-    train 50k, 256x256            61.8 ms     49.2 ms
-    draw 200k, 640x480            54.1 ms     46.3 ms
-    train 200k, 640x480          257.4 ms    199.8 ms
-    draw fitted 150k, 640x480     70.4 ms     65.2 ms
-    train fitted 150k, 640x480   281.2 ms    227.0 ms
-
-    2 threads, clock a second       numba         C++
-    draw 50k, 256x256               110.3       135.0
-    train 50k, 256x256               25.0        30.7
-    draw 200k, 640x480               32.6        39.1
-    train 200k, 640x480               6.9         8.1
-    draw fitted 150k, 640x480        25.5        30.3
-    train fitted 150k, 640x480        5.8         7.1
-
-The last table is of runs with nothing beside them, on a day when the machine was slower than for the first.
-Projection, its gradients and the lists of splats are numba's either way.
 """
 
 from __future__ import annotations
@@ -206,7 +192,7 @@ def main() -> None:
     """Print the tables that the docstring keeps."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--no-gsplat", action="store_true", help="leave gsplat's torch code out")
-    parser.add_argument("--kernels", choices=("cpp", "numba"), help="tiles in this language")
+    parser.add_argument("--kernels", choices=("cpp", "numba"), help="in this language alone")
     options = parser.parse_args()
     if options.kernels:
         os.environ[VARIABLE] = options.kernels
