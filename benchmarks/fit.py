@@ -2,10 +2,10 @@
 
 Claims: forward and backward of the kernels are 100 times faster than those of the twin by C++, 30 times by
 numba; the loss is eight times faster than in torch; a preview of a world of 48 frames at 128x128 takes less
-than 20 s of two cores and gains more than 2 dB on frames that it never saw; worlds gain nothing by more splats
-than points. Run from the root of the repository: ``python -m benchmarks.fit [--twin | --growth]``; ``--twin``
-takes a minute and 2 GB more, ``--growth`` prints the last table alone. Milliseconds are CPU time of one thread,
-medians, in turns; the preview is wall time on all cores, so let nothing else run.
+than 20 s of two cores and gains more than 2 dB on frames that it never saw; worlds gain nothing by more
+splats than points. Run from the root of the repository: ``python -m benchmarks.fit [--twin | --growth]``;
+``--twin`` takes a minute and 2 GB more, ``--growth`` prints the last table alone. Milliseconds are CPU time
+of one thread, medians, in turns; the preview is wall time on all cores, so let nothing else run.
 
 2 cores of an Intel Xeon (AVX-512), torch 2.13.0+cpu, numba 0.68.1, by C++ (g++ 12.2). Forward is also part of
 both:

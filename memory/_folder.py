@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from memory import _index, _schema
-from memory._blobs import FRAMES_FOLDER
+from memory._blobs import DERIVED_FOLDERS, FRAMES_FOLDER
 from memory._files import sync_folder
 from memory._records import WorldError
 from memory._surfaces import EDITS_FOLDER
@@ -21,6 +21,8 @@ from memory.locks import taken
 
 LOCK = "world.lock"
 """Held by the writer for as long as it lives; the system releases it however the writer ends."""
+
+FILES = (_index.NAME, LOCK, *(_index.NAME + suffix for suffix in _index.LOG_SUFFIXES))
 
 
 def resolved(path: Path | str) -> Path:
@@ -31,13 +33,21 @@ def resolved(path: Path | str) -> Path:
         raise WorldError(f"{path!r:.200} is not a usable path ({error}); name another folder") from error
 
 
+def owns(folder: Path, file: Path) -> bool:
+    """Whether a file is part of the world in a folder, or where such parts are; or the folder itself."""
+    folder, file = resolved(folder), resolved(file)
+    if not file.is_relative_to(folder):
+        return False
+    own = (*FILES, FRAMES_FOLDER, EDITS_FOLDER, *DERIVED_FOLDERS)
+    return file == folder or file.relative_to(folder).parts[0] in own
+
+
 def check_place(folder: Path) -> None:
     """Refuse what is not the folder of a world, before anything in it is touched."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise WorldError(f"a world is a folder, but {folder} {what}; name the folder of a world")
-    files = [_index.NAME, LOCK, *(_index.NAME + suffix for suffix in _index.LOG_SUFFIXES)]
-    for name in files:
+    for name in FILES:
         _check_kind(folder / name, stat.S_ISREG, "a plain file")
     for name in (FRAMES_FOLDER, EDITS_FOLDER):
         _check_kind(folder / name, stat.S_ISDIR, "a plain folder")

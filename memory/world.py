@@ -126,6 +126,11 @@ class World:
         _folder.check_free(folder)
         return folder
 
+    @staticmethod
+    def owns(path: Path | str, file: Path | str) -> bool:
+        """Whether ``file`` is part of the world at ``path``, or lies where one would; not to be written."""
+        return _folder.owns(Path(path), Path(file))
+
     @classmethod
     def open(cls, path: Path | str, *, writable: bool = False) -> World:
         """Open a world to read it, or to grow it if no one else does.

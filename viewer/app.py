@@ -85,9 +85,10 @@ class Viewer:
     @property
     def url(self) -> str:
         """Where the browser finds this viewer, token included."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
         if self._door is None:
-            return f"http://{self._host}:{self._server.get_port()}"
-        return f"http://{self._host}:{self._door.port}/?token={self._token}"
+            return f"http://{host}:{self._server.get_port()}"
+        return f"http://{host}:{self._door.port}/?token={self._token}"
 
     def run(self) -> None:
         """Serve until ``close`` is called elsewhere or the user presses Ctrl-C."""

@@ -310,6 +310,38 @@ def test_a_world_is_never_overwritten(world: Path, small_weights: Path, capsys: 
     assert {file: file.read_bytes() for file in world.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "W", "--sheet", "W/frames/000000.png"),
+        ("info", "W", "--sheet", "W/frames/new.png"),
+        ("path", "turn", "--world", "W", "--plan", "W/frames/000000.png"),
+        ("path", "turn", "--world", "W", "--out", "W/world.db"),
+        ("export", "W", "W/frames/000001.ply"),
+        ("export", "W", "W", "--format", "nerfstudio"),
+        ("fly", "W", "W/frames/a.mp4"),
+        ("report", "W", "--out", "W/world.db"),
+    ],
+)
+def test_nothing_is_written_among_the_parts_of_a_world(
+    words: tuple[str, ...], world: Path, capsys: pytest.CaptureFixture[str]
+):
+    before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    assert run(words[0], *(word.replace("W", str(world)) for word in words[1:])) == 2
+    error = capsys.readouterr().err.strip()
+    assert "keeps its own files" in error
+    assert "\n" not in error
+    assert {file: file.read_bytes() for file in world.rglob("*") if file.is_file()} == before
+
+
+def test_pictures_are_png_and_say_so(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run("info", world, "--sheet", tmp_path / "sheet.jpg") == 2
+    assert "let its name end in .png" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert run("info", world, "--sheet", world / "sheet.png") == 0, "beside its own files there is room"
+    (world / "sheet.png").unlink()
+
+
 def test_unknown_formats_of_export_are_refused(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -73,8 +73,10 @@ class Export:
 
     def run(self) -> int:
         from worldgen.cli.datasets import export_dataset
+        from worldgen.cli.inputs import check_dest
         from worldgen.cli.page import export_page, is_page
 
+        check_dest(self.dest, world=self.world)
         kind = self.format or ("mesh" if self.dest.suffix.lower() in MESH_ENDINGS else "splats")
         if kind == "mesh":
             return self._run_mesh()

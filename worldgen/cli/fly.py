@@ -59,10 +59,11 @@ class Fly:
     def run(self) -> int:
         from memory.world import World
         from reconstruct.film import Film, check_target, drawer, film_width, kind_of
-        from worldgen.cli.inputs import picture_count, picture_size
+        from worldgen.cli.inputs import check_dest, picture_count, picture_size
 
         width, height = picture_size(self.size)
         kind, out = kind_of(self.out), Path(self.out)
+        check_dest(out, world=self.world)
         picture_count(self.seconds, self._pace)  # whatever is filmed
         check_target(out, kind=kind, fps=self._pace)
         with World.open(self.world) as world:

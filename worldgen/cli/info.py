@@ -35,7 +35,10 @@ class Info:
         from memory.pictures import contact_sheet, write_png
         from memory.world import World
         from worldgen.cli.branches import drawing, lines_of_edits
+        from worldgen.cli.inputs import check_dest
 
+        if self.sheet is not None:
+            check_dest(self.sheet, world=self.world, ending=".png")
         with World.open(self.world) as world:
             faults = world.verify() if self.verify else []
             facts = _facts(world, is_sound=not faults)

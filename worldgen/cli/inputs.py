@@ -11,6 +11,7 @@ import torch
 from memory.pictures import read_depth, read_rgb
 from memory.settings import setting_in
 from memory.world import World
+from reconstruct.formats.atomic import check_parent
 from reconstruct.formats.colmap_path import is_colmap, load_colmap_path
 from reconstruct.formats.nerfstudio_path import load_camera_path
 from render import pose_arrays, realestate
@@ -218,6 +219,19 @@ def _read(
         return flown_tour(path, nowhere if world is None else setting_in(world, start), fps=fps)
     loaded = load_camera_path(path)
     return dataclasses.replace(start, c2w=loaded.c2w.float(), K=start.K.expand(len(loaded), 3, 3).clone())
+
+
+def check_dest(file: Path, *, world: Path | None, ending: str | None = None) -> None:
+    """Refuse to write where there is no folder, among the parts of a world, or under a name that lies.
+
+    Raises:
+        ValueError: if so; ``ending`` is the one that the file must have, if it must have one.
+    """
+    check_parent(file)
+    if ending is not None and file.suffix.lower() != ending:
+        raise ValueError(f"what goes to {file} is a {ending[1:].upper()}; let its name end in {ending}")
+    if world is not None and World.owns(world, file):
+        raise ValueError(f"{file} is where the world {world} keeps its own files; name another place")
 
 
 def picture_size(text: str) -> tuple[int, int]:

@@ -78,13 +78,12 @@ class CameraPath:
 
     def run(self) -> int:
         from memory.world import World
-        from reconstruct.formats.atomic import check_parent
-        from worldgen.cli.inputs import picture_count
+        from worldgen.cli.inputs import check_dest, picture_count
 
         pictures = picture_count(self.seconds, self._pace)
-        for file in (self.plan, self.out):
+        for file, ending in ((self.plan, ".png"), (self.out, None)):
             if file is not None:
-                check_parent(file)
+                check_dest(file, world=self.world, ending=ending)
         if self.world is None:
             return self._looked_over(_anywhere(), None, pictures=pictures)
         with World.open(self.world) as world:

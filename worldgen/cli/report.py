@@ -41,7 +41,7 @@ class Report:
         if self.json is not None and self.json.resolve() == self.out.resolve():
             raise ValueError(f"--out and --json both name {self.out}; name two files")
         for file in (self.out, self.json):
-            _check_place(file)
+            _check_place(file, self.world)
         report = self._measured()
         texts = {self.out: page_of(report)}
         if self.json is not None:
@@ -73,12 +73,12 @@ class Report:
                 )
 
 
-def _check_place(file: Path | None) -> None:
+def _check_place(file: Path | None, world: Path) -> None:
     """Refuse what could not be written, before minutes of work."""
-    from reconstruct.formats.atomic import check_parent
+    from worldgen.cli.inputs import check_dest
 
     if file is None:
         return
     if file.is_dir():
         raise ValueError(f"{file} is a folder; name a file to write")
-    check_parent(file)
+    check_dest(file, world=world)
