@@ -7,6 +7,7 @@ import torch
 import viser
 
 from tests.viewer.box_room import cast, look, scene_of
+from viewer.browser import unit_of
 from viewer.look_panel import AXES, LookPanel
 from viewer.stage import Stage
 
@@ -26,7 +27,7 @@ def test_the_axes_of_the_world_are_shown_when_asked_for_at_a_size_that_suits_it(
     handles = stage.server.gui._gui_input_handle_from_uuid.values()
     (box,) = (handle for handle in handles if getattr(handle, "label", None) == "Axes")
     assert not axes.visible
-    assert axes.axes_length == AXES, "in the unit of the browser"
+    assert axes.axes_length == pytest.approx(AXES * SCALE / unit_of(SCALE)), "in the unit of the browser"
     for wanted in (True, False):
         box.value = wanted
         assert axes.visible is wanted
