@@ -166,7 +166,6 @@ def test_a_world_that_may_only_be_read_is_read_and_not_changed(
 
 @pytest.mark.parametrize("verb", ["export", "fly", "info"])
 def test_a_place_that_may_not_be_written_is_refused(verb: str, readable: Path):
-
     shut = readable.parent / "shut"
     shut.mkdir(mode=0o555)
     done = forked(verb, *verbs(readable, shut, ())[verb], obeys_permissions=True)

@@ -91,6 +91,7 @@ def test_walking_is_as_fast_as_the_world_is_large(visit: Visit):
     assert 0.25 * PACE < speeds["large"] < 2.0 * PACE, "on a machine that draws when it can"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
 def test_a_keyframe_is_dragged_as_far_as_the_mouse_goes(visit: Visit, scale: float):
     viewer, page = visit(scale)

@@ -182,6 +182,7 @@ def few_of(splats: Gaussians, walk: Frames, *, steps: int, cap: float = 16.0, **
     return Fit(few, walk, held_out=[3], settings=settings, scale=median_depth(walk[:1]), threads=1)
 
 
+@pytest.mark.slow
 def test_too_few_splats_become_enough(splats: Gaussians, walk: Frames):
     scores = []
     for strategy in (
