@@ -52,7 +52,7 @@ class Cost:
 
 def cost_now() -> Cost:
     """What this process has taken so far, and of which machine."""
-    return Cost(memory_bytes=_peak_bytes(), machine=machine_here())
+    return Cost(memory_bytes=peak_bytes(), machine=machine_here())
 
 
 def machine_here() -> Machine:
@@ -77,7 +77,8 @@ def _plain(name: str) -> str:
     return " ".join(name.split())[:LONGEST_NAME] or "unknown"
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Most memory that was resident at any time since this process began; 0 where the system does not say."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux

@@ -2,8 +2,7 @@
 
 Room: viewer. Everybody sees the same; what a choice does is done by the layers. As long as nobody has chosen,
 it is splats, or points while somebody is here whose browser draws in software. Nothing is sent before the
-first has said which: on two cores, splats that were taken away again kept 200,000 points from being seen for
-14 s instead of 3.5 s.
+first has said which: a browser sorts splats that it was sent before it draws the points that replace them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Room: render (ground floor). Private to ``render.splats``; ``render.splat_twin``
 Single precision throughout.
 Project, list per row of tiles, sort it by depth, list per tile, composite front to back. Every pixel is owned
 by one job and every list keeps the order of depth, so pictures and gradients do not depend on the threads.
-All of it is numba's; where there is a compiler, projection, tiles and gradients are C++ (``kernels.py``).
+All of it is numba's; where there is a compiler, all that takes long is C++ (``kernels.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kernels: whether C++ or numba projects splats, draws tiles, and takes gradients back through both.
+"""Kernels: whether C++ or numba projects splats, lists and draws tiles, and takes gradients back.
 
 Both say the same. C++ is faster and needs a compiler; numba is always there. The choice is made here, once a
 process.

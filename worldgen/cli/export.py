@@ -131,10 +131,9 @@ class Export:
 
     def _run_path(self) -> int:
         from memory.world import World
-        from reconstruct.formats.atomic import check_parent, replacing
+        from reconstruct.formats.atomic import replacing
         from render.path_files import save_path
 
-        check_parent(self.dest)
         with World.open(self.world) as world, replacing(self.dest) as temporary:
             cameras = world.cameras(world.walked_ids())
             save_path(temporary, cameras, fps=PATH_FPS)

@@ -6,13 +6,13 @@ Room: worldgen.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from memory import costs
 from worldgen.model.weights import load_model
 from worldgen.training.config import Stage, TrainConfig
 from worldgen.training.ranks import ALONE, Ranks
@@ -88,7 +88,4 @@ def peak_bytes(device: torch.device) -> int:
     """Most memory that this process has had in use so far, on the GPU if it trains on one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # noqa: PLC0415 - not on every system
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10  # bytes there, KiB elsewhere
+    return costs.peak_bytes()
